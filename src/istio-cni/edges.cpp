@@ -1,0 +1,118 @@
+#include <optional>
+
+#include "base/strings.hpp"
+#include "base/users.hpp"
+#include "istio-cni/plugin.hpp"
+#include "kube/client.hpp"
+#include "kube/kubeconfig.hpp"
+#include "kube/pod_source.hpp"
+#include "netns/netns.hpp"
+#include "netns/routes.hpp"
+
+namespace istio_cni {
+namespace {
+
+using base::cat;
+using base::Errc;
+using base::Error;
+
+class RealEdges final : public Edges {
+ public:
+  base::Status lookup_ready(const cni::Netconf& conf, base::Deadline deadline) override {
+    auto client = make_client(conf, deadline);
+    if (!client) return std::move(client).error();
+    return base::success();
+  }
+
+  base::Result<pod::Pod> find_pod(
+      const cni::Netconf& conf, const PodRequest& pod, base::Deadline deadline,
+      const std::function<void(int, const Error&)>& failed) override {
+    auto client = make_client(conf, deadline);
+    if (!client) return std::move(client).error();
+    auto fetch = [&](const kube::PodRef& ref, base::Deadline until) {
+      return kube::get_pod(*client, ref.name_space, ref.name, until);
+    };
+    kube::RetryHooks hooks;
+    hooks.failed = failed;
+    return kube::find_pod(fetch, {pod.name_space, pod.name, pod.uid}, deadline, {}, hooks);
+  }
+
+  base::Status check_namespace(const std::string& path) override {
+    auto opened = open_checked(path);
+    if (!opened) return std::move(opened).error();
+    return base::success();
+  }
+
+  base::Status enter_namespace(const std::string& path) override {
+    auto opened = open_checked(path);
+    if (!opened) return std::move(opened).error();
+    return netns::enter_netns(opened->get());
+  }
+
+  base::Result<netns::HostIp> host_ip(bool dual_stack) override {
+    auto addresses = netns::local_addresses();
+    if (!addresses) return std::move(addresses).error();
+    return netns::choose_host_ip(*addresses, dual_stack);
+  }
+
+  base::Result<bool> legacy_rules_present() override { return netfilter::legacy_rules_present(); }
+  base::Status probe_nftables() override { return netfilter::probe_nftables(); }
+  netfilter::Backend& nftables() override {
+    if (!nftables_) nftables_ = netfilter::make_nftables();
+    return *nftables_;
+  }
+  netfilter::Backend& iptables() override {
+    if (!iptables_) iptables_ = netfilter::make_iptables();
+    return *iptables_;
+  }
+  base::Status apply_routes(const redirect::Ruleset& ruleset) override {
+    return netns::apply_routes(ruleset);
+  }
+  base::Result<std::vector<std::string>> compare_routes(const redirect::Ruleset& ruleset) override {
+    return netns::compare_routes(ruleset);
+  }
+
+  base::Status resolve_owners(redirect::Config& config) override {
+    for (auto* owners : {&config.owner_groups_include.items, &config.owner_groups_exclude}) {
+      for (auto& owner : *owners) {
+        if (owner.id) continue;
+        auto id = base::group_id(owner.text);
+        if (!id) return std::move(id).error();
+        owner.id = *id;
+      }
+    }
+    return base::success();
+  }
+
+ private:
+  static base::Result<kube::Client> make_client(const cni::Netconf& conf, base::Deadline deadline) {
+    auto config = kube::load_kubeconfig(conf.kubeconfig, deadline);
+    if (!config) return std::move(config).error();
+    return kube::Client::make(*std::move(config));
+  }
+
+  /// Opens a pod's namespace; the host's own is refused, whatever asked for it:
+  /// rules there would cut the whole node off.
+  static base::Result<base::UniqueFd> open_checked(const std::string& path) {
+    auto opened = netns::open_netns(path);
+    if (!opened) return std::move(opened).error();
+    auto id = netns::ns_id(opened->get());
+    if (!id) return std::move(id).error();
+    auto own = netns::own_ns();
+    if (!own) return std::move(own).error();
+    auto host = netns::host_ns();  // unreadable in a container: own_ns is what there is to compare
+    if (*id == *own || (host && *id == *host))
+      return Error{Errc::refused, cat("CNI_NETNS ", path,
+                                      " is the host's own network namespace; nothing was changed")};
+    return opened;
+  }
+
+  std::unique_ptr<netfilter::Backend> nftables_;
+  std::unique_ptr<netfilter::Backend> iptables_;
+};
+
+}  // namespace
+
+std::unique_ptr<Edges> make_edges() { return std::make_unique<RealEdges>(); }
+
+}  // namespace istio_cni

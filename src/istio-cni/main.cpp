@@ -1,0 +1,49 @@
+// The CNI plugin: a runtime executes it for every pod. See plugin.hpp.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include "base/file.hpp"
+#include "istio-cni/plugin.hpp"
+
+namespace {
+
+/// A network configuration is a few kilobytes; prevResult adds a few more.
+constexpr std::size_t max_stdin = std::size_t{4} << 20;
+
+bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const auto wrote = ::write(fd, text.data(), text.size());
+    if (wrote < 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return true;
+}
+
+std::optional<std::string> environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+int main() {
+  istio_cni::Outcome outcome;
+  try {
+    logging::Logger log("istio-cni");
+    auto edges = istio_cni::make_edges();
+    outcome = istio_cni::run(
+        environment,
+        [] { return base::read_fd(STDIN_FILENO, "network configuration on stdin", max_stdin); },
+        *edges, log);
+  } catch (const std::exception& error) {
+    // a defect, but the runtime still gets an answer it understands, and the
+    // pod does not start
+    outcome = {cni::failure_json({cni::Code::internal, error.what(), ""}, ""), "", 1};
+  }
+  if (!write_all(STDERR_FILENO, outcome.err)) outcome.exit_status = 1;
+  if (!write_all(STDOUT_FILENO, outcome.out)) outcome.exit_status = 1;
+  ::_exit(outcome.exit_status);  // nothing to tear down that the kernel does not
+}

@@ -1,0 +1,286 @@
+// The built plugin against the test API server and real namespaces, executed
+// as a runtime does.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "support/apiserver.hpp"
+#include "support/netns_child.hpp"
+#include "support/traffic.hpp"
+
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+json pod_json(const std::string& uid, const json& annotations = json::object(),
+              const json& env = json::array()) {
+  json all{{"sidecar.istio.io/status", "{}"}};
+  all.update(annotations);
+  return {{"apiVersion", "v1"},
+          {"kind", "Pod"},
+          {"metadata",
+           {{"name", "web-1"}, {"namespace", "shop"}, {"uid", uid}, {"annotations", all}}},
+          {"spec",
+           {{"containers",
+             {{{"name", "app"}},
+              {{"name", "istio-proxy"}, {"args", {"proxy", "sidecar"}}, {"env", env}}}}}}};
+}
+
+/// A namespace held open by a sleeping process, with an address on a dummy link.
+class PodNamespace {
+ public:
+  explicit PodNamespace(const std::string& extra = "") {
+    int ready[2];
+    if (::pipe(ready) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const bool made = ::unshare(CLONE_NEWNET) == 0 &&
+                        std::system(("ip link set lo up && ip link add eth0 type dummy && "
+                                     "ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up " +
+                                     extra)
+                                        .c_str()) == 0;
+      (void)!::write(ready[1], made ? "y" : "n", 1);
+      for (;;) ::pause();
+    }
+    char answer = 'n';
+    (void)!::read(ready[0], &answer, 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    good_ = answer == 'y';
+  }
+  ~PodNamespace() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  PodNamespace(const PodNamespace&) = delete;
+  PodNamespace& operator=(const PodNamespace&) = delete;
+  [[nodiscard]] bool good() const { return good_; }
+  [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
+  [[nodiscard]] std::string run(const std::string& command) const {
+    return support::shell("nsenter -t " + std::to_string(pid_) + " -n " + command);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  bool good_ = false;
+};
+
+struct Answer {
+  int status = -1;
+  std::string out, err;
+  [[nodiscard]] int code() const {
+    auto parsed = json::parse(out, nullptr, false);
+    return parsed.is_object() ? parsed.value("code", 0) : -1;
+  }
+};
+
+std::string slurp(const std::string& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+/// Everything runs in a child whose own namespace plays the host's.
+class Node {
+ public:
+  Node() : folder_(make_folder()) { server.write_kubeconfig(folder_ + "/kubeconfig"); }
+  ~Node() { std::system(("rm -rf " + folder_).c_str()); }
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  Answer plugin(const std::string& command, const std::string& netns, json conf = json::object(),
+                const std::string& uid = "u-1") {
+    json all{{"cniVersion", "1.0.0"},
+             {"name", "net"},
+             {"type", "istio-cni"},
+             {"kubeconfig", folder_ + "/kubeconfig"},
+             {"timeout_seconds", 5},
+             {"prevResult", {{"cniVersion", "1.0.0"}, {"ips", {{{"address", "10.9.0.2/24"}}}}}}};
+    all.update(conf);
+    std::ofstream(folder_ + "/stdin") << all.dump();
+    const auto status = std::system(
+        ("env -i PATH=$PATH CNI_COMMAND=" + command + " CNI_CONTAINERID=c0ffee CNI_NETNS=" + netns +
+         " CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_ARGS='IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;"
+         "K8S_POD_NAME=web-1;K8S_POD_UID=" + uid + "' " ICN_PLUGIN " <" + folder_ + "/stdin >" +
+         folder_ + "/out 2>" + folder_ + "/err")
+            .c_str());
+    return {WEXITSTATUS(status), slurp(folder_ + "/out"), slurp(folder_ + "/err")};
+  }
+
+  test_support::ApiServer server;
+
+ private:
+  static std::string make_folder() {
+    char path[] = "/tmp/icn-plugin-XXXXXX";
+    return ::mkdtemp(path);
+  }
+  std::string folder_;
+};
+
+/// Runs `body` in a child; gtest failures there are carried back as text.
+void on_node(const std::function<void(Node&)>& body) {
+  const auto text = support::in_new_netns([&]() -> std::string {
+    testing::internal::CaptureStdout();
+    {
+      Node node;
+      body(node);
+    }
+    const auto output = testing::internal::GetCapturedStdout();
+    return testing::Test::HasFailure() ? "failed\n" + output : "";
+  });
+  EXPECT_EQ(text, "");
+}
+
+const std::string printed = "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.9.0.2/24\"}]}\n";
+
+TEST(PluginNetns, AddCheckRepeatDelForEachBackendAndMode) {
+  ICN_REQUIRE_ROOT();
+  for (const std::string backend : {"nftables", "iptables"}) {
+    for (const std::string mode : {"REDIRECT", "TPROXY"}) {
+      SCOPED_TRACE(backend + " " + mode);
+      on_node([&](Node& node) {
+        node.server.add_pod(pod_json("u-1", {{"sidecar.istio.io/interceptionMode", mode}},
+                                     {{{"name", "ISTIO_DUAL_STACK"}, {"value", "true"}},
+                                      {{"name", "ISTIO_META_DNS_CAPTURE"}, {"value", "true"}}})
+                                .dump());
+        const PodNamespace pod("&& ip addr add fd00:9::2/64 dev eth0 nodad");
+        ASSERT_TRUE(pod.good());
+        const std::string save =
+            backend == "nftables" ? "nft list ruleset" : "sh -c 'iptables-legacy-save; ip6tables-legacy-save'";
+        const json conf{{"backend", backend}};
+        auto answer = node.plugin("ADD", pod.path(), conf);
+        ASSERT_EQ(answer.status, 0) << answer.out << answer.err;
+        EXPECT_EQ(answer.out, printed);
+        EXPECT_THAT(answer.err, HasSubstr("backend=" + backend));
+        EXPECT_EQ(node.server.requests(), 1U);
+        EXPECT_EQ(node.server.connections(), 1U);
+        EXPECT_THAT(pod.run(save), HasSubstr("15006"));
+        EXPECT_THAT(pod.run("ip -6 addr show dev lo"), HasSubstr("::6/128"));
+        if (mode == "TPROXY") {
+          EXPECT_THAT(pod.run("ip rule"), HasSubstr("fwmark 0x539 lookup 133"));
+          EXPECT_THAT(pod.run("ip -6 route show table 133"), HasSubstr("local default dev lo"));
+        }
+        const auto state = [&] {
+          return pod.run("nft list ruleset") + pod.run("ip rule") + pod.run("ip -6 rule") +
+                 pod.run("ip route show table all") + pod.run("ip -6 route show table all") +
+                 pod.run("sh -c 'iptables-legacy-save -c | grep -v ^#; ip6tables-legacy-save -c | grep -v ^#'");
+        };
+        const auto before = state();
+        answer = node.plugin("ADD", pod.path(), conf);
+        ASSERT_EQ(answer.status, 0) << answer.out;
+        EXPECT_EQ(state(), before) << "a repeated ADD changed something";
+        answer = node.plugin("CHECK", pod.path(), conf);
+        EXPECT_EQ(answer.status, 0) << answer.out;
+        EXPECT_EQ(answer.out, "");
+        pod.run(backend == "nftables" ? "nft flush chain inet istio-proxy-nat istio-output"
+                                      : "iptables-legacy -t nat -D ISTIO_OUTPUT 2");
+        answer = node.plugin("CHECK", pod.path(), conf);
+        EXPECT_EQ(answer.code(), 102) << answer.out;
+        answer = node.plugin("ADD", pod.path(), conf);
+        EXPECT_EQ(answer.status, 0) << answer.out;
+        EXPECT_EQ(node.plugin("CHECK", pod.path(), conf).status, 0);
+        // the other backend takes over without leaving the first one's rules
+        const std::string other = backend == "nftables" ? "iptables" : "nftables";
+        answer = node.plugin("ADD", pod.path(), {{"backend", other}});
+        EXPECT_EQ(answer.status, 0) << answer.out;
+        EXPECT_THAT(pod.run(save), Not(HasSubstr("15006")));
+        EXPECT_EQ(node.plugin("DEL", pod.path(), conf).status, 0);
+        // nothing of it touched the host's own namespace
+        EXPECT_THAT(support::shell("nft list ruleset; iptables-legacy-save; ip rule"),
+                    Not(testing::AnyOf(HasSubstr("istio"), HasSubstr("ISTIO"), HasSubstr("0x539"))));
+      });
+    }
+  }
+}
+
+TEST(PluginNetns, HostNamespaceIsRefused) {
+  ICN_REQUIRE_ROOT();
+  on_node([](Node& node) {
+    node.server.add_pod(pod_json("u-1").dump());
+    for (const std::string path : {"/proc/self/ns/net", "/proc/1/ns/net"}) {
+      const auto answer = node.plugin("ADD", path);
+      EXPECT_EQ(answer.code(), 8) << answer.out;
+      EXPECT_THAT(answer.out, HasSubstr(path));
+    }
+    EXPECT_EQ(node.server.requests(), 0U);
+    EXPECT_THAT(support::shell("nft list ruleset"), Not(HasSubstr("istio")));
+  });
+}
+
+TEST(PluginNetns, LookupIsRetriedUntilThePodIsThere) {
+  ICN_REQUIRE_ROOT();
+  on_node([](Node& node) {
+    const PodNamespace pod;
+    node.server.add_pod(pod_json("an-older-pod").dump());
+    std::thread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+      node.server.add_pod(pod_json("u-1").dump());
+    });
+    const auto answer = node.plugin("ADD", pod.path());
+    later.join();
+    EXPECT_EQ(answer.status, 0) << answer.out;
+    EXPECT_GE(node.server.requests(), 2U);
+    EXPECT_THAT(answer.err, HasSubstr("trying again"));
+  });
+}
+
+TEST(PluginNetns, FailsClosedWithinTheDeadline) {
+  ICN_REQUIRE_ROOT();
+  on_node([](Node& node) {
+    const PodNamespace pod;
+    const json conf{{"timeout_seconds", 1}};
+    const auto start = std::chrono::steady_clock::now();
+    auto answer = node.plugin("ADD", pod.path(), conf);
+    EXPECT_EQ(answer.code(), 11) << answer.out;
+    EXPECT_THAT(answer.out, HasSubstr(node.server.url()));
+    EXPECT_THAT(answer.out, HasSubstr("404"));
+    node.server.add_pod(pod_json("another-uid").dump());
+    answer = node.plugin("ADD", pod.path(), conf);
+    EXPECT_EQ(answer.code(), 11);
+    EXPECT_THAT(answer.out, HasSubstr("another-uid"));
+    node.server.inject({test_support::Fault::Kind::hang, 0, {}}, 100);
+    answer = node.plugin("ADD", pod.path(), conf);
+    EXPECT_EQ(answer.code(), 11);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(6));
+    answer = node.plugin("ADD", pod.path(), {{"kubeconfig", "/nonexistent/kubeconfig"}});
+    EXPECT_EQ(answer.code(), 11);
+    EXPECT_THAT(answer.out, HasSubstr("/nonexistent/kubeconfig"));
+    EXPECT_EQ(pod.run("nft list ruleset"), "");
+    EXPECT_EQ(node.plugin("DEL", "/nonexistent/ns", {{"kubeconfig", "/nonexistent"}}).status, 0);
+  });
+}
+
+TEST(PluginNetns, RulesOfOthersAreKept) {
+  ICN_REQUIRE_ROOT();
+  on_node([](Node& node) {
+    node.server.add_pod(pod_json("u-1").dump());
+    const PodNamespace pod("&& iptables-legacy -t nat -A POSTROUTING -p udp -j ACCEPT");
+    const auto answer = node.plugin("ADD", pod.path());
+    EXPECT_EQ(answer.status, 0) << answer.out;
+    EXPECT_THAT(answer.err, HasSubstr("legacy iptables rules in the namespace"));
+    const auto save = pod.run("iptables-legacy-save");
+    EXPECT_THAT(save, HasSubstr("-A POSTROUTING -p udp -j ACCEPT"));
+    EXPECT_THAT(save, HasSubstr("-A OUTPUT -j ISTIO_OUTPUT"));
+  });
+}
+
+TEST(PluginNetns, BadAnnotation) {
+  ICN_REQUIRE_ROOT();
+  on_node([](Node& node) {
+    node.server.add_pod(
+        pod_json("u-1", {{"traffic.sidecar.istio.io/excludeInboundPorts", "http"}}).dump());
+    const PodNamespace pod;
+    const auto answer = node.plugin("ADD", pod.path());
+    EXPECT_EQ(answer.code(), 100) << answer.out;
+    EXPECT_THAT(answer.out, HasSubstr("shop/web-1"));
+    EXPECT_EQ(pod.run("nft list ruleset"), "");
+  });
+}
+
+}  // namespace

@@ -1,0 +1,382 @@
+#include "support/apiserver.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
+#include <cerrno>
+#include <cstring>
+#include <deque>
+#include <list>
+#include <map>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <thread>
+
+#include "base/fd.hpp"
+#include "base/strings.hpp"
+
+namespace test_support {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using base::cat;
+using Json = nlohmann::ordered_json;
+using Request = http::request<http::string_body>;
+using Reply = http::response<http::string_body>;
+using Tcp = asio::ip::tcp;
+
+std::runtime_error failed(const std::string& what) {
+  return std::runtime_error(cat(what, ": ", std::strerror(errno)));
+}
+
+Reply json_reply(int status, const Json& body) {
+  Reply reply;
+  reply.version(11);
+  reply.result(static_cast<unsigned>(status));
+  reply.set(http::field::content_type, "application/json");
+  reply.body() = body.dump();
+  reply.prepare_payload();
+  return reply;
+}
+
+/// An error as the API server words it.
+Reply status_reply(int status, const std::string& reason, const std::string& message) {
+  return json_reply(status, {{"kind", "Status"},
+                             {"apiVersion", "v1"},
+                             {"metadata", Json::object()},
+                             {"status", "Failure"},
+                             {"message", message},
+                             {"reason", reason},
+                             {"code", status}});
+}
+
+/// The objects served. Not locked itself.
+class Store {
+ public:
+  void put(Json pod) {
+    auto key = std::pair(pod["metadata"]["namespace"].get<std::string>(),
+                         pod["metadata"]["name"].get<std::string>());
+    pods_[key] = std::move(pod);
+  }
+  void remove(const std::string& name_space, const std::string& name) {
+    pods_.erase({name_space, name});
+  }
+  [[nodiscard]] const Json* find(const std::string& name_space, const std::string& name) const {
+    auto found = pods_.find({name_space, name});
+    return found == pods_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  std::map<std::pair<std::string, std::string>, Json> pods_;
+};
+
+/// The API itself: a request in, a reply out.
+Reply route(const Request& request, const Store& store) {
+  auto target = std::string(request.target());
+  auto path = target.substr(0, target.find('?'));
+  if (request.method() != http::verb::get)
+    return status_reply(405, "MethodNotAllowed", "the server does not allow this method");
+  auto parts = base::split(path, '/');
+  // "" api v1 namespaces NS pods NAME
+  if (parts.size() == 7 && parts[1] == "api" && parts[2] == "v1" && parts[3] == "namespaces" &&
+      parts[5] == "pods") {
+    std::string name(parts[6]);
+    if (const auto* pod = store.find(std::string(parts[4]), name)) return json_reply(200, *pod);
+    return status_reply(404, "NotFound", cat("pods \"", name, "\" not found"));
+  }
+  if (path == "/version") return json_reply(200, {{"major", "1"}, {"minor", "29"}});
+  return status_reply(404, "NotFound", "the server could not find the requested resource");
+}
+
+}  // namespace
+
+struct ApiServer::Impl {
+  explicit Impl(ApiServerOptions wanted)
+      : options(std::move(wanted)), tls(asio::ssl::context::tls_server) {
+    using Kind = ApiServerOptions::Certificate;
+    auto pair =
+        authority.server(options.certificate == Kind::wrong_host
+                             ? std::vector<std::string>{"DNS:elsewhere.example"}
+                             : std::vector<std::string>{"DNS:localhost", "IP:127.0.0.1", "IP:::1"},
+                         options.certificate == Kind::expired);
+    client = authority.client("test-client");
+    tls.use_certificate_chain(asio::buffer(pair.cert_pem));
+    tls.use_private_key(asio::buffer(pair.key_pem), asio::ssl::context::pem);
+    tls.add_certificate_authority(asio::buffer(authority.cert_pem()));
+    if (options.require_client_cert)
+      tls.set_verify_mode(asio::ssl::verify_peer | asio::ssl::verify_fail_if_no_peer_cert);
+    listen();
+    stop.reset(::eventfd(0, EFD_CLOEXEC));
+    if (!stop.valid()) throw failed("eventfd");
+    acceptor = std::thread([this] { accept_loop(); });
+  }
+
+  ~Impl() {
+    ::eventfd_write(stop.get(), 1);
+    acceptor.join();
+    {
+      std::lock_guard lock(mutex);
+      for (int fd : open) ::shutdown(fd, SHUT_RDWR);
+    }
+    for (auto& worker : workers) worker.join();
+  }
+
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  void listen() {
+    int family = options.ipv6 ? AF_INET6 : AF_INET;
+    listener.reset(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    int yes = 1;
+    ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    sockaddr_storage storage{};
+    socklen_t size = 0;
+    if (options.ipv6) {
+      sockaddr_in6 address{};
+      address.sin6_family = AF_INET6;
+      address.sin6_port = htons(options.port);
+      address.sin6_addr = in6addr_loopback;
+      size = sizeof address;
+      std::memcpy(&storage, &address, size);
+    } else {
+      sockaddr_in address{};
+      address.sin_family = AF_INET;
+      address.sin_port = htons(options.port);
+      address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+      size = sizeof address;
+      std::memcpy(&storage, &address, size);
+    }
+    auto* generic = reinterpret_cast<sockaddr*>(&storage);
+    if (::bind(listener.get(), generic, size) != 0 || ::listen(listener.get(), 128) != 0)
+      throw failed("listen");
+    size = sizeof storage;
+    if (::getsockname(listener.get(), generic, &size) != 0) throw failed("getsockname");
+    // The port stands at the same place for both families.
+    sockaddr_in address{};
+    std::memcpy(&address, &storage, sizeof address);
+    port = ntohs(address.sin_port);
+  }
+
+  void accept_loop() {
+    for (;;) {
+      pollfd waits[2] = {{listener.get(), POLLIN, 0}, {stop.get(), POLLIN, 0}};
+      ::poll(waits, 2, -1);
+      if (waits[1].revents != 0) return;
+      int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd < 0) continue;
+      ++connections;
+      {
+        std::lock_guard lock(mutex);
+        open.insert(fd);
+      }
+      workers.emplace_back([this, fd] { serve(fd); });
+    }
+  }
+
+  void serve(int fd) {
+    try {
+      asio::io_context io;
+      Tcp::socket socket(io);
+      socket.assign(options.ipv6 ? Tcp::v6() : Tcp::v4(), fd);
+      try {
+        if (options.tls) {
+          asio::ssl::stream<Tcp::socket&> stream(socket, tls);
+          stream.handshake(asio::ssl::stream_base::server);
+          if (converse(stream)) stream.shutdown();
+        } else {
+          converse(socket);
+        }
+      } catch (const std::exception&) {
+        // The client went away or did not like us: its test says so.
+      }
+      // Before the descriptor is closed and its number used again.
+      std::lock_guard lock(mutex);
+      open.erase(fd);
+    } catch (const std::exception&) {
+    }
+  }
+
+  /// Answers requests until the connection shall end; true when it shall end politely.
+  template <typename Stream>
+  bool converse(Stream& stream) {
+    boost::beast::flat_buffer buffer;
+    for (;;) {
+      Request request;
+      http::read(stream, buffer, request);
+      ++requests;
+      auto fault = next_fault();
+      if (fault && !disturb(stream, request, *fault)) return false;
+      auto reply = answer(request);
+      reply.keep_alive(request.keep_alive());
+      http::write(stream, reply);
+      if (fault && fault->kind == Fault::Kind::close_after) return false;
+      if (!request.keep_alive()) return true;
+    }
+  }
+
+  std::optional<Fault> next_fault() {
+    std::lock_guard lock(mutex);
+    if (faults.empty()) return std::nullopt;
+    auto fault = faults.front();
+    faults.pop_front();
+    return fault;
+  }
+
+  /// True when the ordinary answer shall follow.
+  template <typename Stream>
+  bool disturb(Stream& stream, const Request& request, const Fault& fault) {
+    using Kind = Fault::Kind;
+    auto send = [&](const std::string& text) { asio::write(stream, asio::buffer(text)); };
+    switch (fault.kind) {
+      case Kind::status:
+        planned(request, status_reply(fault.status, "Injected", "an injected fault"));
+        return true;
+      case Kind::delay:
+        return !wait_for_stop(static_cast<int>(fault.delay.count()));
+      case Kind::drop:
+        return false;
+      case Kind::cut:
+        send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"kind\":");
+        return false;
+      case Kind::hang:
+        wait_for_stop(-1);
+        return false;
+      case Kind::huge_body: {
+        std::string piece(std::size_t{1} << 20, 'x');
+        send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for (int i = 0; i < 17; ++i) send(cat("100000\r\n", piece, "\r\n"));
+        send("0\r\n\r\n");
+        return false;
+      }
+      case Kind::huge_header:
+        send(cat("HTTP/1.1 200 OK\r\nX-Filler: ", std::string(65536, 'x'), "\r\n\r\n"));
+        return false;
+      case Kind::garbage:
+        send(std::string("\x00\x01\xff garbage \r\n\r\n", 16));
+        return false;
+      case Kind::close_after:
+        return true;
+    }
+    return true;
+  }
+
+  bool wait_for_stop(int milliseconds) {
+    pollfd wait{stop.get(), POLLIN, 0};
+    return ::poll(&wait, 1, milliseconds) > 0;
+  }
+
+  /// A reply that stands in for the ordinary one of this request.
+  void planned(const Request& request, Reply reply) {
+    std::lock_guard lock(mutex);
+    replacements[&request] = std::move(reply);
+  }
+
+  Reply answer(const Request& request) {
+    std::lock_guard lock(mutex);
+    if (auto found = replacements.extract(&request)) return std::move(found.mapped());
+    if (!options.token.empty() && request[http::field::authorization] != "Bearer " + options.token)
+      return status_reply(401, "Unauthorized", "Unauthorized");
+    return route(request, store);
+  }
+
+  ApiServerOptions options;
+  Authority authority{"test-apiserver-ca"};
+  KeyPair client;
+  asio::ssl::context tls;
+  base::UniqueFd listener;
+  base::UniqueFd stop;  // readable once the server shall end
+  std::uint16_t port = 0;
+  std::thread acceptor;
+  std::list<std::thread> workers;  // only the acceptor adds, and only the end joins
+  std::atomic<std::size_t> requests = 0;
+  std::atomic<std::size_t> connections = 0;
+
+  std::mutex mutex;  // guards what follows
+  std::set<int> open;
+  std::deque<Fault> faults;
+  std::map<const Request*, Reply> replacements;
+  Store store;
+};
+
+ApiServer::ApiServer(ApiServerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(options))) {}
+ApiServer::~ApiServer() = default;
+
+void ApiServer::add_pod(const std::string& json) {
+  auto pod = Json::parse(json, nullptr, false);
+  auto text_at = [&](const char* key) {
+    return pod.is_object() && pod.contains("metadata") && pod["metadata"].is_object() &&
+           pod["metadata"].contains(key) && pod["metadata"][key].is_string();
+  };
+  if (!text_at("name") || !text_at("namespace"))
+    throw std::runtime_error("not a pod with metadata.name and metadata.namespace");
+  pod.emplace("apiVersion", "v1");
+  pod.emplace("kind", "Pod");
+  std::lock_guard lock(impl_->mutex);
+  impl_->store.put(std::move(pod));
+}
+
+void ApiServer::remove_pod(const std::string& name_space, const std::string& name) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->store.remove(name_space, name);
+}
+
+void ApiServer::inject(const Fault& fault, int count) {
+  std::lock_guard lock(impl_->mutex);
+  for (int i = 0; i < count; ++i) impl_->faults.push_back(fault);
+}
+
+std::string ApiServer::url() const {
+  return cat(impl_->options.tls ? "https://" : "http://",
+             impl_->options.ipv6 ? "[::1]" : "127.0.0.1", ':', impl_->port);
+}
+std::uint16_t ApiServer::port() const { return impl_->port; }
+const std::string& ApiServer::ca_pem() const { return impl_->authority.cert_pem(); }
+const KeyPair& ApiServer::client() const { return impl_->client; }
+std::size_t ApiServer::requests() const { return impl_->requests; }
+std::size_t ApiServer::connections() const { return impl_->connections; }
+
+void ApiServer::write_kubeconfig(const std::string& path) const {
+  auto text =
+      cat("apiVersion: v1\nkind: Config\ncurrent-context: test\n"
+          "contexts:\n- name: test\n  context: {cluster: test, user: test}\n"
+          "clusters:\n- name: test\n  cluster:\n    server: ",
+          url(), '\n');
+  if (impl_->options.tls)
+    text += cat("    certificate-authority-data: ", base64_encode(ca_pem()), '\n');
+  text += "users:\n- name: test\n  user:\n";
+  bool anonymous = true;
+  if (!impl_->options.token.empty()) {
+    text += cat("    token: \"", impl_->options.token, "\"\n");
+    anonymous = false;
+  }
+  if (impl_->options.require_client_cert) {
+    text += cat("    client-certificate-data: ", base64_encode(client().cert_pem), '\n');
+    text += cat("    client-key-data: ", base64_encode(client().key_pem), '\n');
+    anonymous = false;
+  }
+  if (anonymous) text += "    token: \"\"\n";
+  base::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (!fd.valid() ||
+      ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+    throw failed(path);
+}
+
+}  // namespace test_support

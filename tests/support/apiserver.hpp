@@ -1,0 +1,78 @@
+// A small Kubernetes API server for tests and for trying things out: TLS, one
+// thread per connection, pods held in memory, and faults on demand.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "support/certificates.hpp"
+
+namespace test_support {
+
+struct ApiServerOptions {
+  bool tls = true;
+  bool ipv6 = false;       ///< [::1] instead of 127.0.0.1
+  std::uint16_t port = 0;  ///< 0: any free one
+  std::string token = {};  ///< required as a bearer token when set
+  bool require_client_cert = false;
+  enum class Certificate { good, wrong_host, expired };
+  Certificate certificate = Certificate::good;
+};
+
+/// What happens to a request instead of an answer from the store.
+struct Fault {
+  enum class Kind {
+    status,       ///< a Status object with `status`
+    delay,        ///< the ordinary answer, after `delay`
+    drop,         ///< the connection is closed without an answer
+    cut,          ///< the connection is closed in the middle of the body
+    hang,         ///< never answered; the connection stays open
+    huge_body,    ///< a body of 17 MiB
+    huge_header,  ///< a header of 64 KiB
+    garbage,      ///< bytes that are not HTTP
+    close_after,  ///< the ordinary answer, then closed without saying so
+  };
+  Kind kind = Kind::status;
+  int status = 503;
+  std::chrono::milliseconds delay{0};
+};
+
+/// Serves from construction to destruction. All members may be called from any
+/// thread. The constructor throws std::runtime_error when it cannot listen.
+class ApiServer {
+ public:
+  explicit ApiServer(ApiServerOptions options = {});
+  ~ApiServer();
+  ApiServer(const ApiServer&) = delete;
+  ApiServer& operator=(const ApiServer&) = delete;
+
+  /// A v1 Pod as JSON; replaces one of the same namespace and name. Throws
+  /// std::runtime_error when that is not what it is.
+  void add_pod(const std::string& json);
+  void remove_pod(const std::string& name_space, const std::string& name);
+
+  /// The next `count` requests (not connections) meet this fault. Faults queue up.
+  void inject(const Fault& fault, int count = 1);
+
+  [[nodiscard]] std::string url() const;
+  [[nodiscard]] std::uint16_t port() const;
+  [[nodiscard]] const std::string& ca_pem() const;
+  /// A client certificate the server accepts.
+  [[nodiscard]] const KeyPair& client() const;
+
+  [[nodiscard]] std::size_t requests() const;
+  [[nodiscard]] std::size_t connections() const;
+
+  /// A kubeconfig (mode 0600) with the CA, the token, and the client
+  /// certificate when one is required. Throws std::runtime_error.
+  void write_kubeconfig(const std::string& path) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace test_support

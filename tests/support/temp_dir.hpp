@@ -1,0 +1,46 @@
+// A folder for one test, removed with everything in it at the end.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+namespace test_support {
+
+class TempDir {
+ public:
+  TempDir() {
+    std::string pattern = std::filesystem::temp_directory_path() / "icn-test-XXXXXX";
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = pattern;
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string path(const std::string& name) const { return path_ + "/" + name; }
+
+  /// Writes a file and returns its path.
+  std::string write(const std::string& name, const std::string& content, mode_t mode = 0644) const {
+    auto file = path(name);
+    std::FILE* out = std::fopen(file.c_str(), "we");
+    if (out == nullptr) throw std::runtime_error("cannot write " + file);
+    bool good = std::fwrite(content.data(), 1, content.size(), out) == content.size();
+    good = std::fclose(out) == 0 && good;
+    if (!good || ::chmod(file.c_str(), mode) != 0) throw std::runtime_error("cannot write " + file);
+    return file;
+  }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace test_support
