@@ -28,13 +28,14 @@ std::string place(std::string_view text, std::size_t byte) {
 Result<Json> parse_json(std::string_view text, std::string_view what) {
   struct TooDeep {};
   try {
-    return Json::parse(text, [](int depth, Json::parse_event_t, Json&) {
-      if (depth > max_json_depth) throw TooDeep{};
+    return Json::parse(text, [](int depth, Json::parse_event_t event, Json&) {
+      const bool opens =
+          event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+      if (opens && depth >= max_json_depth) throw TooDeep{};
       return true;
     });
   } catch (const Json::parse_error& error) {
-    return Error{Errc::invalid_input,
-                 cat(what, " is not valid JSON at ", place(text, error.byte))};
+    return Error{Errc::invalid_input, cat(what, " is not valid JSON at ", place(text, error.byte))};
   } catch (const TooDeep&) {
     return Error{Errc::invalid_input,
                  cat(what, " is nested deeper than ", max_json_depth, " levels")};

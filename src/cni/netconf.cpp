@@ -11,8 +11,8 @@ using base::quote;
 using Json = nlohmann::ordered_json;
 
 Failure wrong_type(std::string_view key, std::string_view expected) {
-  return Failure{Code::decoding_failure,
-                 cat("network configuration: ", key, " is not ", expected), ""};
+  return Failure{Code::decoding_failure, cat("network configuration: ", key, " is not ", expected),
+                 ""};
 }
 
 /// A key's value, or nullptr when it is absent or null.
@@ -175,8 +175,8 @@ std::variant<std::string, Failure> result_json(const Netconf& conf) {
     // before 0.3.0 the two versions are one format
     const auto parsed = Version::parse(own_version);
     if (!(parsed && *parsed < first_list && conf.version < first_list))
-      return bad_result(cat(" has cniVersion ", quote(own_version), ", the configuration ",
-                            conf.version.text()));
+      return bad_result(
+          cat(" has cniVersion ", quote(own_version), ", the configuration ", conf.version.text()));
   }
   Json out;
   out["cniVersion"] = conf.version.text();

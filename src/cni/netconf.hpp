@@ -20,7 +20,7 @@ enum class BackendChoice { automatic, nftables, iptables };
 struct Netconf {
   Version version;
   std::string name;
-  std::string log_level;  ///< plugin_log_level; "" is info
+  std::string log_level;                   ///< plugin_log_level; "" is info
   std::string run_dir = "/run/istio-cni";  ///< cni_agent_run_dir
   std::string kubeconfig;  ///< never empty: the key, or RUN_DIR/istio-cni-kubeconfig
   std::vector<std::string> exclude_namespaces;

@@ -59,12 +59,18 @@ std::string version_json() {
 
 std::string_view to_string(Command command) {
   switch (command) {
-    case Command::add: return "ADD";
-    case Command::del: return "DEL";
-    case Command::check: return "CHECK";
-    case Command::gc: return "GC";
-    case Command::status: return "STATUS";
-    case Command::version: return "VERSION";
+    case Command::add:
+      return "ADD";
+    case Command::del:
+      return "DEL";
+    case Command::check:
+      return "CHECK";
+    case Command::gc:
+      return "GC";
+    case Command::status:
+      return "STATUS";
+    case Command::version:
+      return "VERSION";
   }
   return "";
 }
@@ -84,8 +90,8 @@ ParsedEnvironment parse_environment(const Getenv& getenv) {
     known = true;
   }
   if (!known) {
-    out.failure = Failure{Code::invalid_environment,
-                          cat("unknown CNI_COMMAND: ", base::quote(command)), ""};
+    out.failure =
+        Failure{Code::invalid_environment, cat("unknown CNI_COMMAND: ", base::quote(command)), ""};
     return out;
   }
   auto& environment = out.environment;

@@ -24,9 +24,9 @@ class RealEdges final : public Edges {
     return base::success();
   }
 
-  base::Result<pod::Pod> find_pod(
-      const cni::Netconf& conf, const PodRequest& pod, base::Deadline deadline,
-      const std::function<void(int, const Error&)>& failed) override {
+  base::Result<pod::Pod> find_pod(const cni::Netconf& conf, const PodRequest& pod,
+                                  base::Deadline deadline,
+                                  const std::function<void(int, const Error&)>& failed) override {
     auto client = make_client(conf, deadline);
     if (!client) return std::move(client).error();
     auto fetch = [&](const kube::PodRef& ref, base::Deadline until) {

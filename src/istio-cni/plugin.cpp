@@ -18,10 +18,14 @@ using Clock = std::chrono::steady_clock;
 
 Code code_of(const Error& error) {
   switch (error.code) {
-    case Errc::unsupported: return Code::kernel_unsupported;
-    case Errc::mismatch: return Code::redirection_differs;
-    case Errc::refused: return Code::invalid_namespace;
-    default: return Code::internal;
+    case Errc::unsupported:
+      return Code::kernel_unsupported;
+    case Errc::mismatch:
+      return Code::redirection_differs;
+    case Errc::refused:
+      return Code::invalid_namespace;
+    default:
+      return Code::internal;
   }
 }
 
@@ -91,10 +95,10 @@ class Request {
     });
     lookup_micros_ = micros_since(start);
     if (!pod)
-      return Failure{Code::try_again_later,
-                     cat("cannot look up pod ", pod_.name_space, "/", pod_.name, ": ",
-                         pod.error().message),
-                     ""};
+      return Failure{
+          Code::try_again_later,
+          cat("cannot look up pod ", pod_.name_space, "/", pod_.name, ": ", pod.error().message),
+          ""};
     if (pod_.uid.empty()) {
       pod_.uid = pod->uid;
       set_log_context();
@@ -142,7 +146,8 @@ class Request {
         return Choice{&edges_.nftables(), "configured"};
       case cni::BackendChoice::iptables:
         return Choice{&edges_.iptables(), "configured"};
-      case cni::BackendChoice::automatic: break;
+      case cni::BackendChoice::automatic:
+        break;
     }
     if (*legacy) return Choice{&edges_.iptables(), "legacy iptables rules in the namespace"};
     if (auto status = edges_.probe_nftables(); !status)
@@ -213,8 +218,8 @@ class Request {
   }
 
   Failure failure_of(const Error& error) const {
-    return Failure{code_of(error), cat("pod ", pod_.name_space, "/", pod_.name, ": ", error.message),
-                   ""};
+    return Failure{code_of(error),
+                   cat("pod ", pod_.name_space, "/", pod_.name, ": ", error.message), ""};
   }
 
   std::optional<Failure> failed(Failure failure) {
@@ -273,8 +278,8 @@ std::optional<Failure> needs_version(const cni::Netconf& conf, std::string_view 
                                      cni::Command command) {
   if (!(conf.version < *cni::Version::parse(oldest))) return std::nullopt;
   return Failure{Code::incompatible_version,
-                 cat("incompatible CNI versions: ", to_string(command), " needs cniVersion ", oldest,
-                     " or later, the configuration has ", conf.version.text()),
+                 cat("incompatible CNI versions: ", to_string(command), " needs cniVersion ",
+                     oldest, " or later, the configuration has ", conf.version.text()),
                  ""};
 }
 
@@ -335,11 +340,12 @@ Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::str
       if (auto failure = needs_version(conf, "1.1.0", environment.command))
         return fail(*failure, version);
       if (auto status = edges.lookup_ready(conf, base::Deadline::after(conf.timeout)); !status)
-        return fail(Failure{Code::not_available,
-                            cat("ADD would fail now: ", status.error().message), ""},
-                    version);
+        return fail(
+            Failure{Code::not_available, cat("ADD would fail now: ", status.error().message), ""},
+            version);
       return Outcome{};
-    case cni::Command::version: break;
+    case cni::Command::version:
+      break;
   }
   return Outcome{};
 }

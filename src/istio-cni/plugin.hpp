@@ -49,7 +49,8 @@ class Edges {
   virtual netfilter::Backend& nftables() = 0;
   virtual netfilter::Backend& iptables() = 0;
   virtual base::Status apply_routes(const redirect::Ruleset& ruleset) = 0;
-  virtual base::Result<std::vector<std::string>> compare_routes(const redirect::Ruleset& ruleset) = 0;
+  virtual base::Result<std::vector<std::string>> compare_routes(
+      const redirect::Ruleset& ruleset) = 0;
 
   /// Numeric ids of users and groups given by name (the host's databases).
   virtual base::Status resolve_owners(redirect::Config& config) = 0;

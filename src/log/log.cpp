@@ -22,12 +22,17 @@ using base::cat;
 
 int syslog_priority(Level level) {
   switch (level) {
-    case Level::debug: return LOG_DEBUG;
-    case Level::info: return LOG_INFO;
-    case Level::warn: return LOG_WARNING;
-    case Level::error: return LOG_ERR;
+    case Level::debug:
+      return LOG_DEBUG;
+    case Level::info:
+      return LOG_INFO;
+    case Level::warn:
+      return LOG_WARNING;
+    case Level::error:
+      return LOG_ERR;
     case Level::fatal:
-    case Level::none: return LOG_CRIT;
+    case Level::none:
+      return LOG_CRIT;
   }
   return LOG_INFO;
 }
@@ -57,19 +62,26 @@ void append_journal_field(std::string& out, std::string_view name, std::string_v
 
 std::string_view to_string(Level level) {
   switch (level) {
-    case Level::debug: return "debug";
-    case Level::info: return "info";
-    case Level::warn: return "warn";
-    case Level::error: return "error";
-    case Level::fatal: return "fatal";
-    case Level::none: return "none";
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warn:
+      return "warn";
+    case Level::error:
+      return "error";
+    case Level::fatal:
+      return "fatal";
+    case Level::none:
+      return "none";
   }
   return "";
 }
 
 Level parse_level(std::string_view text) {
   const auto lower = base::to_lower(text);
-  for (auto level : {Level::debug, Level::info, Level::warn, Level::error, Level::fatal, Level::none})
+  for (auto level :
+       {Level::debug, Level::info, Level::warn, Level::error, Level::fatal, Level::none})
     if (lower == to_string(level)) return level;
   return Level::info;
 }
@@ -147,7 +159,8 @@ void Logger::send_journal(const std::string& datagram) {
   if (::write(memory.get(), datagram.data(), datagram.size()) !=
       static_cast<ssize_t>(datagram.size()))
     return;
-  (void)::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  (void)::fcntl(memory.get(), F_ADD_SEALS,
+                F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   header.msg_iov = nullptr;
   header.msg_iovlen = 0;

@@ -39,9 +39,8 @@ class Reader {
     auto value = get(key, fallback);
     auto parsed = parse(value);
     if (!parsed)
-      return Error{Errc::invalid_input,
-                   cat("annotation ", key, ": ", base::quote(value), ": ", parsed.error().message,
-                       "; allowed: ", allowed)};
+      return Error{Errc::invalid_input, cat("annotation ", key, ": ", base::quote(value), ": ",
+                                            parsed.error().message, "; allowed: ", allowed)};
     out = *std::move(parsed);
     return base::success();
   }
@@ -50,7 +49,9 @@ class Reader {
   const std::map<std::string, std::string>& annotations_;
 };
 
-base::Result<Selection<Port>> selection(std::string_view text) { return parse_port_selection(text); }
+base::Result<Selection<Port>> selection(std::string_view text) {
+  return parse_port_selection(text);
+}
 
 }  // namespace
 
@@ -111,7 +112,8 @@ base::Status apply_annotations(const std::map<std::string, std::string>& annotat
   }
   config.inbound_ports_exclude = std::move(exclude_inbound.items);
   // the proxy's own status, health and metrics ports
-  for (auto port : {Port{15020}, Port{15021}, Port{15090}}) config.inbound_ports_exclude.push_back(port);
+  for (auto port : {Port{15020}, Port{15021}, Port{15090}})
+    config.inbound_ports_exclude.push_back(port);
   std::vector<Port> unique;
   for (auto port : config.inbound_ports_exclude)
     if (std::find(unique.begin(), unique.end(), port) == unique.end()) unique.push_back(port);

@@ -223,10 +223,10 @@ class Builder {
       add(Table::raw, Chain::inbound, {udp, MatchSourcePort{dns_port}}, proxy_to_server);
     } else {
       for_each_server([&](const Cidr& server, Families families) {
-        add(Table::raw, Chain::output_dns,
-            {udp, dport(dns_port), MatchDestination{server, false}}, client_to_proxy, families);
-        add(Table::raw, Chain::inbound,
-            {udp, MatchSourcePort{dns_port}, MatchSource{server}}, proxy_to_server, families);
+        add(Table::raw, Chain::output_dns, {udp, dport(dns_port), MatchDestination{server, false}},
+            client_to_proxy, families);
+        add(Table::raw, Chain::inbound, {udp, MatchSourcePort{dns_port}, MatchSource{server}},
+            proxy_to_server, families);
       });
     }
   }
@@ -239,10 +239,8 @@ class Builder {
 
   template <typename F>
   void for_each_server(F&& f) {
-    for (const auto& server : config_.dns_servers_v4)
-      f(Cidr::host(server.ip), only(Family::v4));
-    for (const auto& server : config_.dns_servers_v6)
-      f(Cidr::host(server.ip), only(Family::v6));
+    for (const auto& server : config_.dns_servers_v4) f(Cidr::host(server.ip), only(Family::v4));
+    for (const auto& server : config_.dns_servers_v6) f(Cidr::host(server.ip), only(Family::v6));
   }
 
   void outbound_capture() {
@@ -294,8 +292,8 @@ class Builder {
     // sends to itself
     insert(1, Table::mangle, Chain::inbound, {tcp, MatchMark{mark, false}}, Return{});
     for (auto family : {Family::v4, Family::v6})
-      insert(2, Table::mangle, Chain::inbound,
-             {tcp, MatchSource{passthrough(family)}, MatchIn{lo}}, Return{}, only(family));
+      insert(2, Table::mangle, Chain::inbound, {tcp, MatchSource{passthrough(family)}, MatchIn{lo}},
+             Return{}, only(family));
     insert(3, Table::mangle, Chain::inbound, {tcp, MatchIn{lo}, MatchMark{outbound_mark, true}},
            Return{});
   }

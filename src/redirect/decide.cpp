@@ -68,16 +68,26 @@ std::string_view injection(const pod::Pod& pod) {
 
 std::string_view to_string(SkipReason reason) {
   switch (reason) {
-    case SkipReason::own_agent: return "own-agent";
-    case SkipReason::not_kubernetes: return "not-kubernetes";
-    case SkipReason::excluded_namespace: return "excluded-namespace";
-    case SkipReason::istio_init: return "istio-init";
-    case SkipReason::envoy_disabled: return "envoy-disabled";
-    case SkipReason::no_proxy: return "no-proxy";
-    case SkipReason::not_sidecar: return "not-sidecar";
-    case SkipReason::injection_disabled: return "injection-disabled";
-    case SkipReason::not_injected: return "not-injected";
-    case SkipReason::interception_none: return "interception-none";
+    case SkipReason::own_agent:
+      return "own-agent";
+    case SkipReason::not_kubernetes:
+      return "not-kubernetes";
+    case SkipReason::excluded_namespace:
+      return "excluded-namespace";
+    case SkipReason::istio_init:
+      return "istio-init";
+    case SkipReason::envoy_disabled:
+      return "envoy-disabled";
+    case SkipReason::no_proxy:
+      return "no-proxy";
+    case SkipReason::not_sidecar:
+      return "not-sidecar";
+    case SkipReason::injection_disabled:
+      return "injection-disabled";
+    case SkipReason::not_injected:
+      return "not-injected";
+    case SkipReason::interception_none:
+      return "interception-none";
   }
   return "";
 }
@@ -125,8 +135,7 @@ base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host) {
   bool none = false;
   if (auto status = apply_annotations(pod.annotations, plan.config, none); !status)
     return in_pod(std::move(status).error());
-  if (none)
-    return skip(SkipReason::interception_none, "sidecar.istio.io/interceptionMode is NONE");
+  if (none) return skip(SkipReason::interception_none, "sidecar.istio.io/interceptionMode is NONE");
 
   // 0 means "not set": a TPROXY proxy runs as root and is told apart by its group
   if (proxy.user.value_or(0) != 0) plan.config.proxy_uids = {Owner::numeric(*proxy.user)};

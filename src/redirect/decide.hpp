@@ -48,8 +48,8 @@ std::optional<Skip> decide_by_name(const PodArguments& pod, std::string_view age
 
 /// Parameters that do not come from the pod.
 struct HostInput {
-  std::string owner_groups_include = "*";  ///< ISTIO_OUTBOUND_OWNER_GROUPS
-  std::string owner_groups_exclude;        ///< ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE
+  std::string owner_groups_include = "*";      ///< ISTIO_OUTBOUND_OWNER_GROUPS
+  std::string owner_groups_exclude;            ///< ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE
   std::string loopback_cidr = "127.0.0.1/32";  ///< ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR
 };
 

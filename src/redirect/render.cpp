@@ -69,25 +69,25 @@ bool is_udp(const Rule& rule) {
 }
 
 std::string iptables_action(const Rule& rule) {
-  return std::visit(
-      Overloaded{
-          [](const Return&) { return std::string("RETURN"); },
-          [](const Accept&) { return std::string("ACCEPT"); },
-          [](const Drop&) { return std::string("DROP"); },
-          [](const Jump& a) { return std::string(iptables_name(a.chain)); },
-          [&](const Redirect& a) {
-            return cat("REDIRECT ", is_udp(rule) ? "--to-port " : "--to-ports ", a.port.value);
-          },
-          [](const Tproxy& a) {
-            return cat("TPROXY --tproxy-mark ", a.mark.value, "/0xffffffff --on-port ",
-                       a.port.value);
-          },
-          [](const SetMark& a) { return cat("MARK --set-mark ", a.mark.value); },
-          [](const SaveMark&) { return std::string("CONNMARK --save-mark"); },
-          [](const RestoreMark&) { return std::string("CONNMARK --restore-mark"); },
-          [](const CtZone& a) { return cat("CT --zone ", a.zone); },
-      },
-      rule.action);
+  return std::visit(Overloaded{
+                        [](const Return&) { return std::string("RETURN"); },
+                        [](const Accept&) { return std::string("ACCEPT"); },
+                        [](const Drop&) { return std::string("DROP"); },
+                        [](const Jump& a) { return std::string(iptables_name(a.chain)); },
+                        [&](const Redirect& a) {
+                          return cat("REDIRECT ", is_udp(rule) ? "--to-port " : "--to-ports ",
+                                     a.port.value);
+                        },
+                        [](const Tproxy& a) {
+                          return cat("TPROXY --tproxy-mark ", a.mark.value,
+                                     "/0xffffffff --on-port ", a.port.value);
+                        },
+                        [](const SetMark& a) { return cat("MARK --set-mark ", a.mark.value); },
+                        [](const SaveMark&) { return std::string("CONNMARK --save-mark"); },
+                        [](const RestoreMark&) { return std::string("CONNMARK --restore-mark"); },
+                        [](const CtZone& a) { return cat("CT --zone ", a.zone); },
+                    },
+                    rule.action);
 }
 
 // --- nftables ----------------------------------------------------------
@@ -178,8 +178,8 @@ std::string nft_action(const Rule& rule) {
           [](const Jump& a) { return cat("counter jump ", nft_name(a.chain)); },
           [](const Redirect& a) { return cat("counter redirect to :", a.port.value); },
           [&](const Tproxy& a) {
-            const bool v6 = std::any_of(
-                rule.matches.begin(), rule.matches.end(), [](const Match& match) {
+            const bool v6 =
+                std::any_of(rule.matches.begin(), rule.matches.end(), [](const Match& match) {
                   const auto* to = std::get_if<MatchDestination>(&match);
                   return to != nullptr && to->cidr.address.family == Family::v6;
                 });
@@ -201,10 +201,13 @@ struct BaseChain {
 
 BaseChain base_chain(Table table, Chain chain) {
   switch (table) {
-    case Table::nat: return {"nat", -100};
+    case Table::nat:
+      return {"nat", -100};
     // `route`, or a mark set for local output would not choose the route again
-    case Table::mangle: return {chain == Chain::output ? "route" : "filter", -150};
-    case Table::raw: return {"filter", -300};
+    case Table::mangle:
+      return {chain == Chain::output ? "route" : "filter", -150};
+    case Table::raw:
+      return {"filter", -300};
   }
   return {};
 }
@@ -225,9 +228,8 @@ constexpr std::array nft_table_order{Table::nat, Table::mangle, Table::raw};
 }  // namespace
 
 std::string iptables_rule_text(const Rule& rule, Family) {
-  std::string line = rule.insert_at
-                         ? cat("-I ", iptables_name(rule.chain), ' ', *rule.insert_at)
-                         : cat("-A ", iptables_name(rule.chain));
+  std::string line = rule.insert_at ? cat("-I ", iptables_name(rule.chain), ' ', *rule.insert_at)
+                                    : cat("-A ", iptables_name(rule.chain));
   for (const auto& match : rule.matches) line.append(cat(' ', iptables_match(match)));
   return line.append(cat(" -j ", iptables_action(rule)));
 }
@@ -271,10 +273,9 @@ std::string nft_commands(const Ruleset& ruleset) {
     text.append(cat("add table inet ", name, "\nflush table inet ", name, '\n'));
     const auto chains = resolve(ruleset, table, std::nullopt);
     for (auto chain : declared_chains(table)) {
-      const bool owns_rules =
-          std::any_of(chains.begin(), chains.end(), [&](const ChainRules& rules) {
-            return rules.chain == chain && !rules.rules.empty();
-          });
+      const bool owns_rules = std::any_of(
+          chains.begin(), chains.end(),
+          [&](const ChainRules& rules) { return rules.chain == chain && !rules.rules.empty(); });
       if (!owns_rules) continue;
       text.append(cat("add chain inet ", name, ' ', nft_name(chain)));
       if (is_builtin(chain)) {
@@ -303,8 +304,8 @@ std::string nft_commands(const Ruleset& ruleset) {
 std::string nft_cleanup_commands() {
   std::string text;
   for (auto table : nft_table_order)
-    text.append(cat("add table inet ", nft_name(table), "\ndelete table inet ", nft_name(table),
-                    '\n'));
+    text.append(
+        cat("add table inet ", nft_name(table), "\ndelete table inet ", nft_name(table), '\n'));
   return text;
 }
 

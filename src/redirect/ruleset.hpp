@@ -108,9 +108,9 @@ struct MatchConnmark {
   auto operator<=>(const MatchConnmark&) const = default;
 };
 
-using Match = std::variant<MatchIn, MatchOut, MatchSource, MatchDestination, MatchProtocol,
-                           MatchSourcePort, MatchDestinationPorts, MatchUid, MatchGid, MatchCtState,
-                           MatchMark, MatchConnmark>;
+using Match =
+    std::variant<MatchIn, MatchOut, MatchSource, MatchDestination, MatchProtocol, MatchSourcePort,
+                 MatchDestinationPorts, MatchUid, MatchGid, MatchCtState, MatchMark, MatchConnmark>;
 
 // --- actions -----------------------------------------------------------
 

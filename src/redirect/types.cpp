@@ -92,13 +92,12 @@ base::Result<Owner> Owner::parse(std::string_view text) {
   if (auto id = base::parse_unsigned(text, UINT32_MAX - 1))
     return Owner{std::string(text), static_cast<std::uint32_t>(*id)};
   // useradd(8): what a name may hold; digits alone were handled above
-  bool good = !text.empty() && text.size() <= 32 && text[0] != '-' &&
-              !(text[0] >= '0' && text[0] <= '9');
+  bool good =
+      !text.empty() && text.size() <= 32 && text[0] != '-' && !(text[0] >= '0' && text[0] <= '9');
   for (char c : text)
     good = good && ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                     c == '_' || c == '.' || c == '-' || c == '$');
-  if (!good)
-    return Error{Errc::invalid_input, cat(quote(text), " is not a numeric id or a name")};
+  if (!good) return Error{Errc::invalid_input, cat(quote(text), " is not a numeric id or a name")};
   return Owner{std::string(text), std::nullopt};
 }
 

@@ -22,8 +22,10 @@ TEST(Strings, ParseUnsignedIsStrict) {
 }
 
 TEST(Strings, GoBool) {
-  for (auto yes : {"1", "t", "T", "TRUE", "true", "True"}) EXPECT_EQ(base::parse_go_bool(yes), true);
-  for (auto no : {"0", "f", "F", "FALSE", "false", "False"}) EXPECT_EQ(base::parse_go_bool(no), false);
+  for (auto yes : {"1", "t", "T", "TRUE", "true", "True"})
+    EXPECT_EQ(base::parse_go_bool(yes), true);
+  for (auto no : {"0", "f", "F", "FALSE", "false", "False"})
+    EXPECT_EQ(base::parse_go_bool(no), false);
   for (auto bad : {"", "yes", "tRUE", " true"}) EXPECT_FALSE(base::parse_go_bool(bad)) << bad;
 }
 

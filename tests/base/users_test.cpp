@@ -10,7 +10,8 @@ namespace {
 
 TEST(Users, ReadsTheGivenFiles) {
   const auto folder = testing::TempDir();
-  std::ofstream(folder + "passwd") << "root:x:0:0::/:/bin/sh\nistio-proxy:x:1337:1337::/:/bin/false\n";
+  std::ofstream(folder + "passwd")
+      << "root:x:0:0::/:/bin/sh\nistio-proxy:x:1337:1337::/:/bin/false\n";
   std::ofstream(folder + "group") << "root:x:0:\njava:x:2020:a,b\n";
   EXPECT_EQ(*base::user_id("istio-proxy", folder + "passwd"), 1337U);
   EXPECT_EQ(*base::group_id("java", folder + "group"), 2020U);

@@ -24,7 +24,8 @@ TEST(Args, UnknownKeysNeedIgnoreUnknownAnywhere) {
 }
 
 TEST(Args, Malformed) {
-  for (auto bad : {"K8S_POD_NAME", "K8S_POD_NAME=a=b", "K8S_POD_NAME=a;", ";", "=;=", "IgnoreUnknown=yes"})
+  for (auto bad :
+       {"K8S_POD_NAME", "K8S_POD_NAME=a=b", "K8S_POD_NAME=a;", ";", "=;=", "IgnoreUnknown=yes"})
     EXPECT_FALSE(cni::parse_args(bad)) << bad;
   EXPECT_FALSE(cni::parse_args(std::string(1 << 20, ';')));
   EXPECT_TRUE(cni::parse_args("K8S_POD_NAME=" + std::string(1 << 20, 'x')));

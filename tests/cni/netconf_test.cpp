@@ -42,7 +42,8 @@ TEST(Netconf, ExistingEntryKeepsWorking) {
 }
 
 TEST(Netconf, OwnKeys) {
-  const auto conf = good(R"({"name":"n","cniVersion":"1.0.0","kubeconfig":"/etc/k","backend":"iptables",
+  const auto conf =
+      good(R"({"name":"n","cniVersion":"1.0.0","kubeconfig":"/etc/k","backend":"iptables",
                              "native_nftables":true,"timeout_seconds":1.5,"exclude_namespaces":null})");
   EXPECT_EQ(conf.kubeconfig, "/etc/k");
   EXPECT_EQ(conf.backend, cni::BackendChoice::iptables);
@@ -62,7 +63,8 @@ TEST(Netconf, Codes) {
   EXPECT_EQ(code(R"({"name":"n","native_nftables":"yes"})"), Code::decoding_failure);
   EXPECT_EQ(code(R"({"name":"n","backend":"ebpf"})"), Code::invalid_config);
   for (auto bad : {"0", "-1", "1e9", "601"})
-    EXPECT_EQ(code(std::string(R"({"name":"n","timeout_seconds":)") + bad + "}"), Code::invalid_config);
+    EXPECT_EQ(code(std::string(R"({"name":"n","timeout_seconds":)") + bad + "}"),
+              Code::invalid_config);
   EXPECT_EQ(code(R"({"name":"n","timeout_seconds":"3"})"), Code::decoding_failure);
 }
 
@@ -85,9 +87,12 @@ TEST(Result, KeepsEveryField) {
 }
 
 TEST(Result, OlderVersionsSayWhichIpVersion) {
-  EXPECT_EQ(result("0.4.0", R"({"cniVersion":"0.4.0","ips":[{"address":"10.0.0.2/24"},{"version":"6","address":"fd00::2/64"}]})"),
-            "{\"cniVersion\":\"0.4.0\",\"ips\":[{\"address\":\"10.0.0.2/24\",\"version\":\"4\"},"
-            "{\"version\":\"6\",\"address\":\"fd00::2/64\"}],\"dns\":{}}\n");
+  EXPECT_EQ(
+      result(
+          "0.4.0",
+          R"({"cniVersion":"0.4.0","ips":[{"address":"10.0.0.2/24"},{"version":"6","address":"fd00::2/64"}]})"),
+      "{\"cniVersion\":\"0.4.0\",\"ips\":[{\"address\":\"10.0.0.2/24\",\"version\":\"4\"},"
+      "{\"version\":\"6\",\"address\":\"fd00::2/64\"}],\"dns\":{}}\n");
 }
 
 TEST(Result, NewerVersionsOmitEmptyDns) {

@@ -16,8 +16,11 @@ cni::ParsedEnvironment parse(const Variables& variables) {
   });
 }
 
-const Variables full{{"CNI_COMMAND", "ADD"}, {"CNI_CONTAINERID", "c0ffee"}, {"CNI_NETNS", "/ns"},
-                     {"CNI_IFNAME", "eth0"}, {"CNI_PATH", "/opt/cni/bin"}};
+const Variables full{{"CNI_COMMAND", "ADD"},
+                     {"CNI_CONTAINERID", "c0ffee"},
+                     {"CNI_NETNS", "/ns"},
+                     {"CNI_IFNAME", "eth0"},
+                     {"CNI_PATH", "/opt/cni/bin"}};
 
 TEST(Environment, Complete) {
   auto parsed = parse(full);

@@ -38,8 +38,10 @@ redirect::Config to_config(const nlohmann::json& config) {
   out.outbound_ranges_exclude = redirect::parse_cidrs(text("OutboundIPRangesExclude")).value();
   out.exclude_interfaces = redirect::parse_interfaces(text("ExcludeInterfaces")).value();
   out.reroute_interfaces = redirect::parse_interfaces(text("RerouteVirtualInterfaces")).value();
-  if (config.contains("ProxyUID")) out.proxy_uids = redirect::parse_owners(text("ProxyUID")).value();
-  if (config.contains("ProxyGID")) out.proxy_gids = redirect::parse_owners(text("ProxyGID")).value();
+  if (config.contains("ProxyUID"))
+    out.proxy_uids = redirect::parse_owners(text("ProxyUID")).value();
+  if (config.contains("ProxyGID"))
+    out.proxy_gids = redirect::parse_owners(text("ProxyGID")).value();
   if (config.contains("OwnerGroupsInclude"))
     out.owner_groups_include = redirect::parse_owner_selection(text("OwnerGroupsInclude")).value();
   out.owner_groups_exclude = redirect::parse_owners(text("OwnerGroupsExclude")).value();
@@ -80,8 +82,7 @@ std::vector<PodCase> pod_cases(const nlohmann::json& file) {
     for (const auto& [key, value] : item.at("annotations").items())
       pod.annotations[key] = value.get<std::string>();
     auto decision = redirect::decide(pod, {});
-    cases.push_back({item.at("name"),
-                     std::get<redirect::RedirectPlan>(decision.value()).config,
+    cases.push_back({item.at("name"), std::get<redirect::RedirectPlan>(decision.value()).config,
                      lines(item.at("ipv4"))});
   }
   return cases;

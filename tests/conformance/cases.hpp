@@ -28,6 +28,6 @@ std::vector<PodCase> pod_cases(const nlohmann::json& file);
 
 }  // namespace conformance
 
-#define ICN_LOAD_OR_SKIP(variable, file)                                          \
-  auto variable = conformance::load(file);                                        \
+#define ICN_LOAD_OR_SKIP(variable, file)   \
+  auto variable = conformance::load(file); \
   if (!variable) GTEST_SKIP() << file << ": no folder with expectations beside the checkout"

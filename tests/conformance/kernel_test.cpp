@@ -90,7 +90,8 @@ TEST(ConformanceKernel, NftablesHoldsWhatIsPrinted) {
   ICN_LOAD_OR_SKIP(redirects, "redirect-cases.json");
   ICN_LOAD_OR_SKIP(pods, "pod-cases.json");
   auto backend = netfilter::make_nftables();
-  const std::string list = "for t in nat mangle raw; do nft list table inet istio-proxy-$t 2>&1; done";
+  const std::string list =
+      "for t in nat mangle raw; do nft list table inet istio-proxy-$t 2>&1; done";
   for (const auto& [name, original] : all_cases(*redirects, *pods)) {
     SCOPED_TRACE(name);
     const auto ruleset = redirect::build_ruleset(with_numeric_owners(original));

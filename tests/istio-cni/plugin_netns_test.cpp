@@ -23,14 +23,14 @@ json pod_json(const std::string& uid, const json& annotations = json::object(),
               const json& env = json::array()) {
   json all{{"sidecar.istio.io/status", "{}"}};
   all.update(annotations);
-  return {{"apiVersion", "v1"},
-          {"kind", "Pod"},
-          {"metadata",
-           {{"name", "web-1"}, {"namespace", "shop"}, {"uid", uid}, {"annotations", all}}},
-          {"spec",
-           {{"containers",
-             {{{"name", "app"}},
-              {{"name", "istio-proxy"}, {"args", {"proxy", "sidecar"}}, {"env", env}}}}}}};
+  return {
+      {"apiVersion", "v1"},
+      {"kind", "Pod"},
+      {"metadata", {{"name", "web-1"}, {"namespace", "shop"}, {"uid", uid}, {"annotations", all}}},
+      {"spec",
+       {{"containers",
+         {{{"name", "app"}},
+          {{"name", "istio-proxy"}, {"args", {"proxy", "sidecar"}}, {"env", env}}}}}}};
 }
 
 /// A namespace held open by a sleeping process, with an address on a dummy link.
@@ -63,7 +63,7 @@ class PodNamespace {
   PodNamespace& operator=(const PodNamespace&) = delete;
   [[nodiscard]] bool good() const { return good_; }
   [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
-  [[nodiscard]] std::string run(const std::string& command) const {
+  std::string run(const std::string& command) const {
     return support::shell("nsenter -t " + std::to_string(pid_) + " -n " + command);
   }
 
@@ -90,7 +90,7 @@ std::string slurp(const std::string& path) {
 class Node {
  public:
   Node() : folder_(make_folder()) { server.write_kubeconfig(folder_ + "/kubeconfig"); }
-  ~Node() { std::system(("rm -rf " + folder_).c_str()); }
+  ~Node() { (void)!std::system(("rm -rf " + folder_).c_str()); }
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -107,8 +107,8 @@ class Node {
     const auto status = std::system(
         ("env -i PATH=$PATH CNI_COMMAND=" + command + " CNI_CONTAINERID=c0ffee CNI_NETNS=" + netns +
          " CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin CNI_ARGS='IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;"
-         "K8S_POD_NAME=web-1;K8S_POD_UID=" + uid + "' " ICN_PLUGIN " <" + folder_ + "/stdin >" +
-         folder_ + "/out 2>" + folder_ + "/err")
+         "K8S_POD_NAME=web-1;K8S_POD_UID=" +
+         uid + "' " ICN_PLUGIN " <" + folder_ + "/stdin >" + folder_ + "/out 2>" + folder_ + "/err")
             .c_str());
     return {WEXITSTATUS(status), slurp(folder_ + "/out"), slurp(folder_ + "/err")};
   }
@@ -151,8 +151,9 @@ TEST(PluginNetns, AddCheckRepeatDelForEachBackendAndMode) {
                                 .dump());
         const PodNamespace pod("&& ip addr add fd00:9::2/64 dev eth0 nodad");
         ASSERT_TRUE(pod.good());
-        const std::string save =
-            backend == "nftables" ? "nft list ruleset" : "sh -c 'iptables-legacy-save; ip6tables-legacy-save'";
+        const std::string save = backend == "nftables"
+                                     ? "nft list ruleset"
+                                     : "sh -c 'iptables-legacy-save; ip6tables-legacy-save'";
         const json conf{{"backend", backend}};
         auto answer = node.plugin("ADD", pod.path(), conf);
         ASSERT_EQ(answer.status, 0) << answer.out << answer.err;
@@ -169,7 +170,9 @@ TEST(PluginNetns, AddCheckRepeatDelForEachBackendAndMode) {
         const auto state = [&] {
           return pod.run("nft list ruleset") + pod.run("ip rule") + pod.run("ip -6 rule") +
                  pod.run("ip route show table all") + pod.run("ip -6 route show table all") +
-                 pod.run("sh -c 'iptables-legacy-save -c | grep -v ^#; ip6tables-legacy-save -c | grep -v ^#'");
+                 pod.run(
+                     "sh -c 'iptables-legacy-save -c | grep -v ^#; ip6tables-legacy-save -c | grep "
+                     "-v ^#'");
         };
         const auto before = state();
         answer = node.plugin("ADD", pod.path(), conf);
@@ -192,8 +195,9 @@ TEST(PluginNetns, AddCheckRepeatDelForEachBackendAndMode) {
         EXPECT_THAT(pod.run(save), Not(HasSubstr("15006")));
         EXPECT_EQ(node.plugin("DEL", pod.path(), conf).status, 0);
         // nothing of it touched the host's own namespace
-        EXPECT_THAT(support::shell("nft list ruleset; iptables-legacy-save; ip rule"),
-                    Not(testing::AnyOf(HasSubstr("istio"), HasSubstr("ISTIO"), HasSubstr("0x539"))));
+        EXPECT_THAT(
+            support::shell("nft list ruleset; iptables-legacy-save; ip rule"),
+            Not(testing::AnyOf(HasSubstr("istio"), HasSubstr("ISTIO"), HasSubstr("0x539"))));
       });
     }
   }
@@ -203,7 +207,7 @@ TEST(PluginNetns, HostNamespaceIsRefused) {
   ICN_REQUIRE_ROOT();
   on_node([](Node& node) {
     node.server.add_pod(pod_json("u-1").dump());
-    for (const std::string path : {"/proc/self/ns/net", "/proc/1/ns/net"}) {
+    for (const std::string path : {"/proc/self/ns/net", "/proc/thread-self/ns/net"}) {
       const auto answer = node.plugin("ADD", path);
       EXPECT_EQ(answer.code(), 8) << answer.out;
       EXPECT_THAT(answer.out, HasSubstr(path));

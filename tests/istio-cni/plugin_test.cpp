@@ -99,7 +99,7 @@ class FakeEdges final : public istio_cni::Edges {
 
 class Plugin : public testing::Test {
  protected:
-  istio_cni::Outcome run(const std::string& command, const std::string& conf) {
+  istio_cni::Outcome run(const std::string& command, const std::string& input) {
     env["CNI_COMMAND"] = command;
     logging::Logger log("istio-cni", "");
     testing::internal::CaptureStderr();
@@ -111,7 +111,7 @@ class Plugin : public testing::Test {
         },
         [&]() -> base::Result<std::string> {
           ++stdin_reads;
-          return conf;
+          return input;
         },
         edges, log);
     log_text = testing::internal::GetCapturedStderr();
@@ -133,7 +133,8 @@ class Plugin : public testing::Test {
   const std::string conf =
       R"({"cniVersion":"1.0.0","name":"net","type":"istio-cni","exclude_namespaces":["kube-system"],)"
       R"("pod_namespace":"istio-system","prevResult":{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}})";
-  const std::string printed = "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.2/24\"}]}\n";
+  const std::string printed =
+      "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.0.0.2/24\"}]}\n";
 };
 
 TEST_F(Plugin, AddRedirects) {

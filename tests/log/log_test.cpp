@@ -13,9 +13,10 @@ namespace {
 using logging::Level;
 
 TEST(Log, Line) {
-  EXPECT_EQ(logging::format_line(1626856337362512, Level::info, "pod redirected",
-                                 {{"POD_NAME", "web-1"}, {"REASON", "two words"}}),
-            "2021-07-21T08:32:17.362512Z\tinfo\tpod redirected\tpod_name=web-1 reason=\"two words\"\n");
+  EXPECT_EQ(
+      logging::format_line(1626856337362512, Level::info, "pod redirected",
+                           {{"POD_NAME", "web-1"}, {"REASON", "two words"}}),
+      "2021-07-21T08:32:17.362512Z\tinfo\tpod redirected\tpod_name=web-1 reason=\"two words\"\n");
   EXPECT_EQ(logging::format_line(1626856337000001, Level::error, "a\nb", {}),
             "2021-07-21T08:32:17.000001Z\terror\ta b\n");
 }
@@ -23,8 +24,10 @@ TEST(Log, Line) {
 TEST(Log, JournalFieldsWithLineFeedsAreLengthPrefixed) {
   EXPECT_EQ(logging::format_journal("istio-cni", Level::warn, "m", {{"DECISION", "x"}}),
             "MESSAGE=m\nPRIORITY=4\nSYSLOG_IDENTIFIER=istio-cni\nDECISION=x\n");
-  const std::string expected("MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\nSYSLOG_IDENTIFIER=i\n", 56);
-  EXPECT_EQ(logging::format_journal("i", Level::info, "a\nb", {}).substr(0, expected.size()), expected);
+  const std::string expected("MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\nSYSLOG_IDENTIFIER=i\n",
+                             56);
+  EXPECT_EQ(logging::format_journal("i", Level::info, "a\nb", {}).substr(0, expected.size()),
+            expected);
 }
 
 TEST(Log, Levels) {
@@ -57,8 +60,9 @@ TEST_F(Journal, ReceivesContextAndFields) {
   char buffer[1024];
   const auto got = ::recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
   ASSERT_GT(got, 0);
-  EXPECT_EQ(std::string(buffer, static_cast<std::size_t>(got)),
-            "MESSAGE=hello\nPRIORITY=6\nSYSLOG_IDENTIFIER=istio-cni\nPOD_UID=u\nDECISION=redirect\n");
+  EXPECT_EQ(
+      std::string(buffer, static_cast<std::size_t>(got)),
+      "MESSAGE=hello\nPRIORITY=6\nSYSLOG_IDENTIFIER=istio-cni\nPOD_UID=u\nDECISION=redirect\n");
   EXPECT_LT(::recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT), 0) << "the debug record was sent";
 }
 
@@ -79,7 +83,7 @@ TEST_F(Journal, LargeRecordsTravelInAMemoryFile) {
   ASSERT_NE(item, nullptr);
   int memory = -1;
   std::memcpy(&memory, CMSG_DATA(item), sizeof memory);
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::fstat(memory, &info), 0);
   EXPECT_GT(static_cast<std::size_t>(info.st_size), large.size());
   ::close(memory);

@@ -418,7 +418,7 @@ TEST(NftablesBackend, OffsetsOfExtendedAcksFindTheExpression) {
               if (!acks || acks->size() != 1) return "no answer";
               const auto& ack = acks->front();
               if (ack.seq != 3 || ack.error != ENOENT) return "another answer";
-              // kernels before 5.11 or so tell no offset
+              // older kernels tell no offset
               return ack.offset == offset || ack.offset == 0 ? "ok" : "another offset";
             }),
             "ok");

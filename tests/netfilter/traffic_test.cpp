@@ -1,4 +1,6 @@
 // Where packets really go: both backends, both modes, both IP families.
+#include "support/traffic.hpp"
+
 #include <gtest/gtest.h>
 #include <signal.h>
 
@@ -9,7 +11,6 @@
 #include "netns/routes.hpp"
 #include "redirect/config.hpp"
 #include "support/netns_child.hpp"
-#include "support/traffic.hpp"
 
 namespace {
 
@@ -18,8 +19,8 @@ using support::ask;
 using support::Client;
 using support::Transport;
 
-constexpr unsigned app = 1000;     // an application's user
-constexpr unsigned proxy = 1337;   // the sidecar's
+constexpr unsigned app = 1000;    // an application's user
+constexpr unsigned proxy = 1337;  // the sidecar's
 
 redirect::Config config_for(Mode mode) {
   redirect::Config config;
@@ -141,72 +142,87 @@ class Traffic : public testing::TestWithParam<Parameters> {
 
 TEST_P(Traffic, InboundOutboundAndDns) {
   ICN_REQUIRE_ROOT();
-  EXPECT_EQ(in_pod(config_for(std::get<1>(GetParam())), [](Report& report, const Peer& peer) {
-    struct Side {
-      std::string pod, remote, excluded, second_pod, second_remote;
-      std::string text(const std::string& ip, int port) const {
-        const auto host = ip.find(':') == std::string::npos ? ip : "[" + ip + "]";
-        return host + ":" + std::to_string(port);
-      }
-    };
-    for (const auto& side :
-         {Side{"10.9.0.2", "10.9.0.1", "10.9.0.7", "10.8.0.2", "10.8.0.1"},
-          Side{"fd00:9::2", "fd00:9::1", "fd00:9::7", "fd00:8::2", "fd00:8::1"}}) {
-      const auto tcp = Transport::tcp;
-      const auto at = [&](const std::string& what) { return what + " " + side.pod; };
-      report.expect(at("inbound to an application port"), ask(tcp, side.pod, 8080, peer.client()),
-                    "15006 " + side.text(side.pod, 8080));
-      report.expect(at("inbound to a port nobody listens on"), ask(tcp, side.pod, 9999, peer.client()),
-                    "15006 " + side.text(side.pod, 9999));
-      report.expect(at("inbound to the tunnel port"), ask(tcp, side.pod, 15008, peer.client()),
-                    std::get<1>(GetParam()) == Mode::redirect
-                        ? "15008 " + side.text(side.pod, 15008)
-                        : "15006 " + side.text(side.pod, 15008));
-      report.expect(at("inbound to an excluded port"), ask(tcp, side.pod, 15020, peer.client()),
-                    "15020 " + side.text(side.pod, 15020));
-      report.expect(at("inbound on an excluded interface"),
-                    ask(tcp, side.second_pod, 8080, peer.client()),
-                    "8080 " + side.text(side.second_pod, 8080));
-      report.expect(at("outbound of the application"), ask(tcp, side.remote, 80, {app, app, 0, ""}),
-                    "15001 " + side.text(side.remote, 80));
-      report.expect(at("outbound of the proxy"), ask(tcp, side.remote, 80, {proxy, proxy, 0, ""}),
-                    "80 " + side.text(side.remote, 80));
-      report.expect(at("outbound of the proxy's group"), ask(tcp, side.remote, 80, {2000, proxy, 0, ""}),
-                    "80 " + side.text(side.remote, 80));
-      report.expect(at("outbound to an excluded port"), ask(tcp, side.remote, 8443, {app, app, 0, ""}),
-                    "8443 " + side.text(side.remote, 8443));
-      report.expect(at("outbound to an excluded range"), ask(tcp, side.excluded, 80, {app, app, 0, ""}),
-                    "80 " + side.text(side.excluded, 80));
-      report.expect(at("outbound on an excluded interface"),
-                    ask(tcp, side.second_remote, 80, {app, app, 0, ""}),
-                    "80 " + side.text(side.second_remote, 80));
-      report.expect(at("DNS over UDP"), ask(Transport::udp, side.remote, 53, {app, app, 0, ""}),
-                    "15053 udp");
-      report.expect(at("DNS over TCP"), ask(tcp, side.remote, 53, {app, app, 0, ""}),
-                    "15053 " + side.text(side.remote, 53));
-      report.expect(at("the proxy's own DNS over UDP"),
-                    ask(Transport::udp, side.remote, 53, {proxy, proxy, 0, ""}), "53 udp");
-      report.expect(at("the proxy's own DNS over TCP"),
-                    ask(tcp, side.remote, 53, {proxy, proxy, 0, ""}),
-                    "53 " + side.text(side.remote, 53));
-      // loopback: who calls whom inside the pod
-      report.expect(at("the application calls itself"), ask(tcp, side.pod, 8080, {app, app, 0, ""}),
-                    "8080 " + side.text(side.pod, 8080));
-      report.expect(at("the proxy calls the application by address"),
-                    ask(tcp, side.pod, 8080, {proxy, proxy, 0, ""}),
-                    "15006 " + side.text(side.pod, 8080));
-      const std::string loopback = side.pod[0] == '1' ? "127.0.0.1" : "::1";
-      report.expect(at("the application calls localhost"),
-                    ask(tcp, loopback, 8080, {app, app, 0, ""}), "8080 " + side.text(loopback, 8080));
-      report.expect(at("the proxy calls localhost"),
-                    ask(tcp, loopback, 8080, {proxy, proxy, 0, ""}),
-                    "8080 " + side.text(loopback, 8080));
-      const std::string passthrough = side.pod[0] == '1' ? "127.0.0.6" : "::6";
-      report.expect(at("the proxy calls the application from its passthrough address"),
-                    ask(tcp, side.pod, 8080, {proxy, proxy, 0, passthrough}),
-                    "8080 " + side.text(side.pod, 8080));
-    }
-  }), "");
+  EXPECT_EQ(
+      in_pod(
+          config_for(std::get<1>(GetParam())),
+          [](Report& report, const Peer& peer) {
+            struct Side {
+              std::string pod, remote, excluded, second_pod, second_remote;
+              std::string text(const std::string& ip, int port) const {
+                const auto host = ip.find(':') == std::string::npos ? ip : "[" + ip + "]";
+                return host + ":" + std::to_string(port);
+              }
+            };
+            for (const auto& side :
+                 {Side{"10.9.0.2", "10.9.0.1", "10.9.0.7", "10.8.0.2", "10.8.0.1"},
+                  Side{"fd00:9::2", "fd00:9::1", "fd00:9::7", "fd00:8::2", "fd00:8::1"}}) {
+              const auto tcp = Transport::tcp;
+              const auto at = [&](const std::string& what) { return what + " " + side.pod; };
+              report.expect(at("inbound to an application port"),
+                            ask(tcp, side.pod, 8080, peer.client()),
+                            "15006 " + side.text(side.pod, 8080));
+              report.expect(at("inbound to a port nobody listens on"),
+                            ask(tcp, side.pod, 9999, peer.client()),
+                            "15006 " + side.text(side.pod, 9999));
+              report.expect(at("inbound to the tunnel port"),
+                            ask(tcp, side.pod, 15008, peer.client()),
+                            std::get<1>(GetParam()) == Mode::redirect
+                                ? "15008 " + side.text(side.pod, 15008)
+                                : "15006 " + side.text(side.pod, 15008));
+              report.expect(at("inbound to an excluded port"),
+                            ask(tcp, side.pod, 15020, peer.client()),
+                            "15020 " + side.text(side.pod, 15020));
+              report.expect(at("inbound on an excluded interface"),
+                            ask(tcp, side.second_pod, 8080, peer.client()),
+                            "8080 " + side.text(side.second_pod, 8080));
+              report.expect(at("outbound of the application"),
+                            ask(tcp, side.remote, 80, {app, app, 0, ""}),
+                            "15001 " + side.text(side.remote, 80));
+              report.expect(at("outbound of the proxy"),
+                            ask(tcp, side.remote, 80, {proxy, proxy, 0, ""}),
+                            "80 " + side.text(side.remote, 80));
+              report.expect(at("outbound of the proxy's group"),
+                            ask(tcp, side.remote, 80, {2000, proxy, 0, ""}),
+                            "80 " + side.text(side.remote, 80));
+              report.expect(at("outbound to an excluded port"),
+                            ask(tcp, side.remote, 8443, {app, app, 0, ""}),
+                            "8443 " + side.text(side.remote, 8443));
+              report.expect(at("outbound to an excluded range"),
+                            ask(tcp, side.excluded, 80, {app, app, 0, ""}),
+                            "80 " + side.text(side.excluded, 80));
+              report.expect(at("outbound on an excluded interface"),
+                            ask(tcp, side.second_remote, 80, {app, app, 0, ""}),
+                            "80 " + side.text(side.second_remote, 80));
+              report.expect(at("DNS over UDP"),
+                            ask(Transport::udp, side.remote, 53, {app, app, 0, ""}), "15053 udp");
+              report.expect(at("DNS over TCP"), ask(tcp, side.remote, 53, {app, app, 0, ""}),
+                            "15053 " + side.text(side.remote, 53));
+              report.expect(at("the proxy's own DNS over UDP"),
+                            ask(Transport::udp, side.remote, 53, {proxy, proxy, 0, ""}), "53 udp");
+              report.expect(at("the proxy's own DNS over TCP"),
+                            ask(tcp, side.remote, 53, {proxy, proxy, 0, ""}),
+                            "53 " + side.text(side.remote, 53));
+              // loopback: who calls whom inside the pod
+              report.expect(at("the application calls itself"),
+                            ask(tcp, side.pod, 8080, {app, app, 0, ""}),
+                            "8080 " + side.text(side.pod, 8080));
+              report.expect(at("the proxy calls the application by address"),
+                            ask(tcp, side.pod, 8080, {proxy, proxy, 0, ""}),
+                            "15006 " + side.text(side.pod, 8080));
+              const std::string loopback = side.pod[0] == '1' ? "127.0.0.1" : "::1";
+              report.expect(at("the application calls localhost"),
+                            ask(tcp, loopback, 8080, {app, app, 0, ""}),
+                            "8080 " + side.text(loopback, 8080));
+              report.expect(at("the proxy calls localhost"),
+                            ask(tcp, loopback, 8080, {proxy, proxy, 0, ""}),
+                            "8080 " + side.text(loopback, 8080));
+              const std::string passthrough = side.pod[0] == '1' ? "127.0.0.6" : "::6";
+              report.expect(at("the proxy calls the application from its passthrough address"),
+                            ask(tcp, side.pod, 8080, {proxy, proxy, 0, passthrough}),
+                            "8080 " + side.text(side.pod, 8080));
+            }
+          }),
+      "");
 }
 
 TEST_P(Traffic, CapturedLoopbackRange) {
@@ -215,17 +231,21 @@ TEST_P(Traffic, CapturedLoopbackRange) {
   config.redirect_dns = config.capture_all_dns = false;
   config.outbound_ranges_include =
       redirect::parse_cidr_selection("127.1.2.3/32,10.9.0.0/24").value();
-  EXPECT_EQ(in_pod(config, [](Report& report, const Peer&) {
-    const auto tcp = Transport::tcp;
-    report.expect("captured loopback address", ask(tcp, "127.1.2.3", 8080, {app, app, 0, ""}),
-                  "15001 127.1.2.3:8080");
-    report.expect("other loopback address", ask(tcp, "127.0.0.1", 8080, {app, app, 0, ""}),
-                  "8080 127.0.0.1:8080");
-    report.expect("group rule 12a", ask(tcp, "10.9.0.2", 8080, {2000, proxy, 0, ""}),
-                  "15006 10.9.0.2:8080");
-    report.expect("not included range", ask(tcp, "10.8.0.1", 80, {app, app, 0, ""}),
-                  "80 10.8.0.1:80");
-  }), "");
+  EXPECT_EQ(
+      in_pod(config,
+             [](Report& report, const Peer&) {
+               const auto tcp = Transport::tcp;
+               report.expect("captured loopback address",
+                             ask(tcp, "127.1.2.3", 8080, {app, app, 0, ""}),
+                             "15001 127.1.2.3:8080");
+               report.expect("other loopback address",
+                             ask(tcp, "127.0.0.1", 8080, {app, app, 0, ""}), "8080 127.0.0.1:8080");
+               report.expect("group rule 12a", ask(tcp, "10.9.0.2", 8080, {2000, proxy, 0, ""}),
+                             "15006 10.9.0.2:8080");
+               report.expect("not included range", ask(tcp, "10.8.0.1", 80, {app, app, 0, ""}),
+                             "80 10.8.0.1:80");
+             }),
+      "");
 }
 
 TEST_P(Traffic, InboundPortList) {
@@ -234,25 +254,31 @@ TEST_P(Traffic, InboundPortList) {
   config.inbound_ports_include = {false, {redirect::Port{9090}}};
   config.outbound_ranges_include = {};
   config.outbound_ports_include = {redirect::Port{80}};
-  EXPECT_EQ(in_pod(config, [](Report& report, const Peer& peer) {
-    const auto tcp = Transport::tcp;
-    report.expect("listed port", ask(tcp, "10.9.0.2", 9090, peer.client()), "15006 10.9.0.2:9090");
-    report.expect("other port", ask(tcp, "10.9.0.2", 8080, peer.client()), "8080 10.9.0.2:8080");
-    report.expect("listed port IPv6", ask(tcp, "fd00:9::2", 9090, peer.client()),
-                  "15006 [fd00:9::2]:9090");
-    report.expect("outbound listed port", ask(tcp, "10.9.0.1", 80, {app, app, 0, ""}),
-                  "15001 10.9.0.1:80");
-    report.expect("outbound other port", ask(tcp, "10.9.0.1", 8443, {app, app, 0, ""}),
-                  "8443 10.9.0.1:8443");
-  }), "");
+  EXPECT_EQ(
+      in_pod(config,
+             [](Report& report, const Peer& peer) {
+               const auto tcp = Transport::tcp;
+               report.expect("listed port", ask(tcp, "10.9.0.2", 9090, peer.client()),
+                             "15006 10.9.0.2:9090");
+               report.expect("other port", ask(tcp, "10.9.0.2", 8080, peer.client()),
+                             "8080 10.9.0.2:8080");
+               report.expect("listed port IPv6", ask(tcp, "fd00:9::2", 9090, peer.client()),
+                             "15006 [fd00:9::2]:9090");
+               report.expect("outbound listed port", ask(tcp, "10.9.0.1", 80, {app, app, 0, ""}),
+                             "15001 10.9.0.1:80");
+               report.expect("outbound other port", ask(tcp, "10.9.0.1", 8443, {app, app, 0, ""}),
+                             "8443 10.9.0.1:8443");
+             }),
+      "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Traffic,
                          testing::Combine(testing::Values("nftables", "iptables"),
                                           testing::Values(Mode::redirect, Mode::tproxy)),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) +
-                                  (std::get<1>(info.param) == Mode::redirect ? "Redirect" : "Tproxy");
+                         [](const auto& instance) {
+                           return std::string(std::get<0>(instance.param)) +
+                                  (std::get<1>(instance.param) == Mode::redirect ? "Redirect"
+                                                                                 : "Tproxy");
                          });
 
 }  // namespace

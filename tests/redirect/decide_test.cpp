@@ -118,7 +118,8 @@ TEST(Decide, ProxyIdentityAndFlags) {
   auto& proxy = pod.containers[1];
   proxy.run_as_user = 0;
   proxy.run_as_group = 4242;
-  proxy.env = {{"ISTIO_META_DNS_CAPTURE", "true"}, {"ISTIO_DUAL_STACK", "1"}, {"INVALID_DROP", "maybe"}};
+  proxy.env = {
+      {"ISTIO_META_DNS_CAPTURE", "true"}, {"ISTIO_DUAL_STACK", "1"}, {"INVALID_DROP", "maybe"}};
   const auto result = plan(pod);
   EXPECT_EQ(result.config.proxy_uids[0].id, 1337U) << "0 means not set";
   EXPECT_EQ(result.config.proxy_gids[0].id, 4242U);
@@ -154,7 +155,8 @@ TEST(Annotations, Lists) {
   pod.annotations[prefix + "kubevirtInterfaces"] = "bad name";
   pod.annotations["istio.io/reroute-virtual-interfaces"] = "virt0";
   const auto config = plan(pod).config;
-  EXPECT_EQ(numbers(config.inbound_ports_exclude), (std::vector<unsigned>{8080, 15021, 15020, 15090}));
+  EXPECT_EQ(numbers(config.inbound_ports_exclude),
+            (std::vector<unsigned>{8080, 15021, 15020, 15090}));
   EXPECT_EQ(config.exclude_interfaces.size(), 2U);
   EXPECT_EQ(config.reroute_interfaces[0].name, "virt0") << "the deprecated key is not even read";
 }

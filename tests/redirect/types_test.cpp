@@ -12,7 +12,8 @@ using redirect::Ip;
 TEST(Types, Port) {
   EXPECT_EQ(redirect::Port::parse("0")->value, 0);
   EXPECT_EQ(redirect::Port::parse("65535")->value, 65535);
-  for (auto bad : {"", "65536", "-1", "http", "1-2", " 1"}) EXPECT_FALSE(redirect::Port::parse(bad)) << bad;
+  for (auto bad : {"", "65536", "-1", "http", "1-2", " 1"})
+    EXPECT_FALSE(redirect::Port::parse(bad)) << bad;
 }
 
 TEST(Types, Cidr) {
@@ -21,8 +22,9 @@ TEST(Types, Cidr) {
   EXPECT_EQ(Cidr::parse("2001:DB8::/33")->to_string(), "2001:db8::/33");
   EXPECT_EQ(Cidr::parse("0.0.0.0/0")->mask()[0], 0);
   EXPECT_EQ(Cidr::host(Ip::parse("::6").value()).to_string(), "::6/128");
-  for (auto bad : {"", "*", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "/8", "10.0.0.0/8 ", " 10.0.0.0/8",
-                   "10.0.0/8", "fe80::1%eth0/64", "::/129", "10.0.0.0/08", "10.0.0.0/+8", "1.2.3.4/8/8"})
+  for (auto bad :
+       {"", "*", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "/8", "10.0.0.0/8 ", " 10.0.0.0/8",
+        "10.0.0/8", "fe80::1%eth0/64", "::/129", "10.0.0.0/08", "10.0.0.0/+8", "1.2.3.4/8/8"})
     EXPECT_FALSE(Cidr::parse(bad)) << bad;
   EXPECT_FALSE(Cidr::parse(std::string("10.0.0.0\0/8", 11)));
 }
@@ -51,7 +53,8 @@ TEST(Lists, Ports) {
   EXPECT_EQ(redirect::parse_ports(" 80, 443 ")->size(), 2U);
   EXPECT_TRUE(redirect::parse_ports("")->empty());
   EXPECT_TRUE(redirect::parse_ports("  ")->empty());
-  for (auto bad : {"80,", ",80", "80,,90", "*", "80;90"}) EXPECT_FALSE(redirect::parse_ports(bad)) << bad;
+  for (auto bad : {"80,", ",80", "80,,90", "*", "80;90"})
+    EXPECT_FALSE(redirect::parse_ports(bad)) << bad;
   EXPECT_TRUE(redirect::parse_port_selection("*")->all);
   EXPECT_TRUE(redirect::parse_port_selection("")->empty());
 }
@@ -59,7 +62,8 @@ TEST(Lists, Ports) {
 TEST(Lists, Cidrs) {
   EXPECT_TRUE(redirect::parse_cidrs("")->empty());
   EXPECT_EQ(redirect::parse_cidrs("10.0.0.0/8,fd00::/8")->size(), 2U);
-  for (auto bad : {"10.0.0.0/8,", "10.0.0.0/8, 11.0.0.0/8", "*"}) EXPECT_FALSE(redirect::parse_cidrs(bad)) << bad;
+  for (auto bad : {"10.0.0.0/8,", "10.0.0.0/8, 11.0.0.0/8", "*"})
+    EXPECT_FALSE(redirect::parse_cidrs(bad)) << bad;
   EXPECT_TRUE(redirect::parse_cidr_selection("*")->all);
 }
 
@@ -72,7 +76,8 @@ TEST(Lists, HugeInputIsRefusedOrRead) {
 
 TEST(ResolvConf, NameServersByFamily) {
   redirect::Config config;
-  redirect::set_dns_servers(config, "# c\nsearch x\nnameserver 10.0.0.10\n nameserver\tfd00::a # z\nnameserver bad\n");
+  redirect::set_dns_servers(
+      config, "# c\nsearch x\nnameserver 10.0.0.10\n nameserver\tfd00::a # z\nnameserver bad\n");
   ASSERT_EQ(config.dns_servers_v4.size(), 1U);
   ASSERT_EQ(config.dns_servers_v6.size(), 1U);
   EXPECT_EQ(config.dns_servers_v4[0].text, "10.0.0.10");
