@@ -60,7 +60,8 @@ std::string to_lower(std::string_view text) {
 std::string quote(std::string_view text, std::size_t limit) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
-  for (unsigned char c : text.substr(0, limit)) {
+  for (char byte : text.substr(0, limit)) {
+    const auto c = static_cast<unsigned char>(byte);
     if (c == '"' || c == '\\') {
       out.push_back('\\');
       out.push_back(static_cast<char>(c));

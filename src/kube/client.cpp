@@ -373,8 +373,8 @@ base::Result<SslCtx> make_context(const ClientConfig& config) {
 }
 
 bool plain_visible(std::string_view text) {
-  for (unsigned char c : text)
-    if (c <= 0x20 || c >= 0x7f) return false;
+  for (char c : text)
+    if (c <= ' ' || c > '~') return false;
   return true;
 }
 

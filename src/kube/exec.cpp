@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -40,6 +41,13 @@ Cache& cache() {
   return instance;
 }
 
+/// The clock counts nanoseconds and so ends in 2262; plugins also say 9999.
+Clock::time_point nearest_time(std::time_t seconds) {
+  constexpr std::time_t last =
+      std::chrono::floor<std::chrono::seconds>(Clock::duration::max()).count();
+  return Clock::from_time_t(std::clamp<std::time_t>(seconds, 0, last));
+}
+
 /// RFC 3339 with "Z" or a numeric offset; fractions of a second are dropped.
 std::optional<Clock::time_point> parse_time(const std::string& text) {
   std::tm parts{};
@@ -51,13 +59,13 @@ std::optional<Clock::time_point> parse_time(const std::string& text) {
     while (*rest >= '0' && *rest <= '9') ++rest;
   }
   std::string_view zone = rest;
-  if (zone == "Z" || zone == "z") return Clock::from_time_t(seconds);
+  if (zone == "Z" || zone == "z") return nearest_time(seconds);
   if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':') return std::nullopt;
   auto hours = base::parse_unsigned(zone.substr(1, 2), 23);
   auto minutes = base::parse_unsigned(zone.substr(4, 2), 59);
   if (!hours || !minutes) return std::nullopt;
   auto offset = static_cast<std::time_t>(*hours * 3600 + *minutes * 60);
-  return Clock::from_time_t(zone[0] == '+' ? seconds - offset : seconds + offset);
+  return nearest_time(zone[0] == '+' ? seconds - offset : seconds + offset);
 }
 
 /// A started plugin; kills and reaps it when it goes out of scope.

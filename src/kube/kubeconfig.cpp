@@ -35,9 +35,8 @@ std::optional<Url> parse_url(std::string_view text) {
   if (scheme != "https" && scheme != "http") return std::nullopt;
   url.tls = scheme == "https";
   text.remove_prefix(scheme.size() + 3);
-  for (unsigned char c : text)
-    if (c <= 0x20 || c >= 0x7f || c == '?' || c == '#' || c == '@' || c == '\\')
-      return std::nullopt;
+  for (char c : text)
+    if (c <= ' ' || c > '~' || c == '?' || c == '#' || c == '@' || c == '\\') return std::nullopt;
   auto slash = text.find('/');
   auto authority = text.substr(0, slash);
   if (slash != std::string_view::npos) {

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "base/strings.hpp"
 
@@ -87,7 +88,7 @@ class Builder {
     if (parent.tree.kind == Tree::Kind::list) {
       parent.tree.items.push_back(std::move(tree));
     } else if (parent.key) {
-      parent.tree.fields.emplace_back(*std::exchange(parent.key, std::nullopt), std::move(tree));
+      parent.tree.fields.push_back({*std::exchange(parent.key, std::nullopt), std::move(tree)});
     } else {
       if (tree.kind == Tree::Kind::list || tree.kind == Tree::Kind::map)
         throw Refused{"a key that is not a scalar"};
@@ -209,7 +210,7 @@ class JsonEvents : public nlohmann::json_sax<nlohmann::json> {
 
 const Tree* Tree::find(std::string_view key) const {
   for (auto field = fields.rbegin(); field != fields.rend(); ++field)
-    if (field->first == key) return &field->second;
+    if (field->key == key) return &field->value;
   return nullptr;
 }
 

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -14,15 +13,22 @@ namespace kube {
 /// Kept minimal and in source order; of duplicated keys `find` takes the last,
 /// so that no document costs more than its length to build.
 struct Tree {
+  struct Field;
   enum class Kind { null, boolean, number, text, list, map };
 
   Kind kind = Kind::null;
   /// YAML scalars are text, quoted or not; JSON keeps the three apart.
   std::string scalar;
   std::vector<Tree> items;
-  std::vector<std::pair<std::string, Tree>> fields;
+  std::vector<Field> fields;
 
   [[nodiscard]] const Tree* find(std::string_view key) const;
+};
+
+/// A std::pair would need Tree to be complete within itself.
+struct Tree::Field {
+  std::string key;
+  Tree value;
 };
 
 inline constexpr std::size_t max_tree_depth = 100;

@@ -15,6 +15,8 @@ template <class... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;
 
 std::string_view protocol_name(Protocol protocol) {
   return protocol == Protocol::tcp ? "tcp" : "udp";

@@ -32,7 +32,7 @@ struct Pod {
     if (pid == 0) {
       if (::unshare(CLONE_NEWNET) != 0 ||
           std::system(
-              "ip link set lo up && ip link add eth0 type dummy && "
+              "ip link set lo up && ip link add eth0 type veth peer name eth0p && "
               "ip addr add 10.9.0.2/24 dev eth0 && ip addr add fd00:9::2/64 dev eth0 nodad && "
               "ip link set eth0 up") != 0)
         ::_exit(1);

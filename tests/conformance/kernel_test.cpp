@@ -96,7 +96,8 @@ TEST(ConformanceKernel, NftablesHoldsWhatIsPrinted) {
     SCOPED_TRACE(name);
     const auto ruleset = redirect::build_ruleset(with_numeric_owners(original));
     const auto expected = support::in_new_netns([&] {
-      return support::shell_with_input("nft -f -", nft_commands(ruleset)) + support::shell(list);
+      auto out = support::shell_with_input("nft -f -", nft_commands(ruleset));
+      return out + support::shell(list);
     });
     EXPECT_EQ(apply_and(*backend, ruleset, list), expected);
     EXPECT_NE(expected.find("istio-output"), std::string::npos);

@@ -33,7 +33,7 @@ json pod_json(const std::string& uid, const json& annotations = json::object(),
           {{"name", "istio-proxy"}, {"args", {"proxy", "sidecar"}}, {"env", env}}}}}}};
 }
 
-/// A namespace held open by a sleeping process, with an address on a dummy link.
+/// A namespace held open by a sleeping process, with an address on eth0.
 class PodNamespace {
  public:
   explicit PodNamespace(const std::string& extra = "") {
@@ -41,11 +41,12 @@ class PodNamespace {
     if (::pipe(ready) != 0) return;
     pid_ = ::fork();
     if (pid_ == 0) {
-      const bool made = ::unshare(CLONE_NEWNET) == 0 &&
-                        std::system(("ip link set lo up && ip link add eth0 type dummy && "
-                                     "ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up " +
-                                     extra)
-                                        .c_str()) == 0;
+      const bool made =
+          ::unshare(CLONE_NEWNET) == 0 &&
+          std::system(("ip link set lo up && ip link add eth0 type veth peer name eth0p && "
+                       "ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up " +
+                       extra)
+                          .c_str()) == 0;
       (void)!::write(ready[1], made ? "y" : "n", 1);
       for (;;) ::pause();
     }

@@ -24,8 +24,8 @@ TEST(Log, Line) {
 TEST(Log, JournalFieldsWithLineFeedsAreLengthPrefixed) {
   EXPECT_EQ(logging::format_journal("istio-cni", Level::warn, "m", {{"DECISION", "x"}}),
             "MESSAGE=m\nPRIORITY=4\nSYSLOG_IDENTIFIER=istio-cni\nDECISION=x\n");
-  const std::string expected("MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\nSYSLOG_IDENTIFIER=i\n",
-                             56);
+  constexpr char bytes[] = "MESSAGE\n\x03\0\0\0\0\0\0\0a\nb\nPRIORITY=6\nSYSLOG_IDENTIFIER=i\n";
+  const std::string expected(bytes, sizeof bytes - 1);
   EXPECT_EQ(logging::format_journal("i", Level::info, "a\nb", {}).substr(0, expected.size()),
             expected);
 }
@@ -39,7 +39,7 @@ TEST(Log, Levels) {
 class Journal : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "journal-socket";
+    path_ = testing::TempDir() + "journal-socket-" + std::to_string(::getpid());
     ::unlink(path_.c_str());
     fd_ = ::socket(AF_UNIX, SOCK_DGRAM, 0);
     sockaddr_un address{};
@@ -47,7 +47,10 @@ class Journal : public testing::Test {
     std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
     ASSERT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   }
-  void TearDown() override { ::close(fd_); }
+  void TearDown() override {
+    ::close(fd_);
+    ::unlink(path_.c_str());
+  }
   std::string path_;
   int fd_ = -1;
 };

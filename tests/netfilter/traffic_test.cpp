@@ -128,8 +128,8 @@ class Traffic : public testing::TestWithParam<Parameters> {
       const support::TagServer pod({{Transport::tcp, 15001},
                                     {Transport::tcp, 15006, config.mode == Mode::tproxy},
                                     {Transport::tcp, 15008},
-                                    {Transport::tcp, 15053},
-                                    {Transport::udp, 15053},
+                                    {Transport::tcp, 15053, false, proxy},
+                                    {Transport::udp, 15053, false, proxy},
                                     {Transport::tcp, 15020},
                                     {Transport::tcp, 8080}});
       if (!pod.error().empty()) return pod.error();

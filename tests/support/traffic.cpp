@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -96,11 +97,20 @@ TagServer::TagServer(const std::vector<Endpoint>& endpoints) {
   for (const auto& endpoint : endpoints) {
     for (int family : {AF_INET, AF_INET6}) {
       const int type = endpoint.transport == Transport::tcp ? SOCK_STREAM : SOCK_DGRAM;
+      // the owner match looks at the fsuid of who made the socket
+      ::setfsgid(endpoint.owner);
+      ::setfsuid(endpoint.owner);
       const int fd = ::socket(family, type | SOCK_CLOEXEC, 0);
+      ::setfsuid(0);
+      ::setfsgid(0);
       const int on = 1;
       ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
       if (family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
       bool good = fd >= 0;
+      // an answer must come from the address that was asked
+      if (endpoint.transport == Transport::udp)
+        family == AF_INET ? ::setsockopt(fd, SOL_IP, IP_PKTINFO, &on, sizeof on)
+                          : ::setsockopt(fd, SOL_IPV6, IPV6_RECVPKTINFO, &on, sizeof on);
       if (endpoint.transparent)
         good = good && (family == AF_INET
                             ? ::setsockopt(fd, SOL_IP, IP_TRANSPARENT, &on, sizeof on)
@@ -139,20 +149,36 @@ void TagServer::answer(const Socket& socket) const {
   socklen_t size = sizeof address;
   if (socket.endpoint.transport == Transport::udp) {
     char buffer[64];
-    if (::recvfrom(socket.fd, buffer, sizeof buffer, 0, reinterpret_cast<sockaddr*>(&address),
-                   &size) < 0)
-      return;
-    const auto text = tag + "udp";
-    (void)::sendto(socket.fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&address),
-                   size);
+    alignas(cmsghdr) char control[256];
+    iovec part{buffer, sizeof buffer};
+    msghdr header{};
+    header.msg_name = &address;
+    header.msg_namelen = sizeof address;
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    if (::recvmsg(socket.fd, &header, 0) < 0) return;
+    auto text = tag + "udp";
+    part = {text.data(), text.size()};
+    for (auto* item = CMSG_FIRSTHDR(&header); item != nullptr; item = CMSG_NXTHDR(&header, item)) {
+      // answer from there, whatever the interface
+      if (item->cmsg_level == SOL_IP)
+        reinterpret_cast<in_pktinfo*>(CMSG_DATA(item))->ipi_ifindex = 0;
+      if (item->cmsg_level == SOL_IP)
+        reinterpret_cast<in_pktinfo*>(CMSG_DATA(item))->ipi_spec_dst =
+            reinterpret_cast<in_pktinfo*>(CMSG_DATA(item))->ipi_addr;
+      if (item->cmsg_level == SOL_IPV6)
+        reinterpret_cast<in6_pktinfo*>(CMSG_DATA(item))->ipi6_ifindex = 0;
+    }
+    (void)::sendmsg(socket.fd, &header, 0);
     return;
   }
   const int client = ::accept4(socket.fd, nullptr, nullptr, SOCK_CLOEXEC);
   if (client < 0) return;
   const int level = socket.family == AF_INET ? SOL_IP : SOL_IPV6;
-  // a transparent socket has the original destination as its own address
-  if (socket.endpoint.transparent ||
-      ::getsockopt(client, level, so_original_dst, &address, &size) != 0) {
+  // without NAT, as with TPROXY, the original destination is the socket's own address
+  if (::getsockopt(client, level, so_original_dst, &address, &size) != 0) {
     size = sizeof address;
     ::getsockname(client, reinterpret_cast<sockaddr*>(&address), &size);
   }

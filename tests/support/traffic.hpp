@@ -20,6 +20,7 @@ class TagServer {
     Transport transport = Transport::tcp;
     unsigned short port = 0;
     bool transparent = false;  ///< IP_TRANSPARENT, for TPROXY
+    unsigned owner = 0;        ///< user and group that the sockets belong to
   };
   /// Empty `error()` when all endpoints listen.
   explicit TagServer(const std::vector<Endpoint>& endpoints);
