@@ -16,6 +16,7 @@ constexpr std::string_view cidr_list =
     "a comma separated list of prefixes such as 10.0.0.0/8, without blanks";
 constexpr std::string_view cidr_selection =
     "* or a comma separated list of prefixes such as 10.0.0.0/8, without blanks";
+constexpr std::size_t max_reroute_rules = 8192;
 constexpr std::string_view interface_list = "a comma separated list of interface names";
 
 class Reader {
@@ -126,8 +127,19 @@ base::Status apply_annotations(const std::map<std::string, std::string>& annotat
       !status)
     return status;
   const std::string reroute = "istio.io/reroute-virtual-interfaces";
-  return reader.read(reader.has(reroute) ? reroute : traffic + "kubevirtInterfaces", "",
-                     interface_list, &parse_interfaces, config.reroute_interfaces);
+  const std::string reroute_key = reader.has(reroute) ? reroute : traffic + "kubevirtInterfaces";
+  if (auto status = reader.read(reroute_key, "", interface_list, &parse_interfaces,
+                                config.reroute_interfaces);
+      !status)
+    return status;
+  // every interface gets a rule for every range: two long lists would exhaust memory
+  const auto ranges = std::max<std::size_t>(config.outbound_ranges_include.items.size(), 1);
+  if (config.reroute_interfaces.size() > max_reroute_rules / ranges)
+    return Error{
+        Errc::invalid_input,
+        cat("annotation ", reroute_key, ": ", config.reroute_interfaces.size(), " interfaces for ",
+            ranges, " outbound ranges; allowed: a product of at most ", max_reroute_rules)};
+  return base::success();
 }
 
 }  // namespace redirect

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -180,6 +181,8 @@ struct ApiServer::Impl {
       ::poll(waits, 2, -1);
       if (waits[1].revents != 0) return;
       int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
+      int no_delay = 1;  // as real API servers do: a header must not wait for the body's turn
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
       if (fd < 0) continue;
       ++connections;
       {
