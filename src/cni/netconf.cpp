@@ -125,9 +125,9 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
   if (const auto* timeout = find(json, "timeout_seconds")) {
     if (!timeout->is_number()) return wrong_type("timeout_seconds", "a number");
     const auto seconds = timeout->get<double>();
-    if (!(seconds > 0 && seconds <= 600))
+    if (!(seconds >= 0.001 && seconds <= 600))
       return Failure{Code::invalid_config,
-                     "network configuration: timeout_seconds is not between 0 and 600", ""};
+                     "network configuration: timeout_seconds is not between 0.001 and 600", ""};
     conf.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
   }
   if (const auto* previous = find(json, "prevResult")) conf.prev_result = *previous;

@@ -183,7 +183,16 @@ class Flow {
         {{"BACKEND", name}, {"REASON", std::string(choice->reason)}});
 
     const auto ruleset = build();
-    if (options_.cleanup_only) return clean_up(*backend, ruleset);
+    if (options_.cleanup_only) {
+      // whichever backend an earlier run chose
+      for (auto each : {&System::iptables, &System::nftables}) {
+        auto present =
+            each == &System::iptables ? system_.probe_iptables() : system_.probe_nftables();
+        if (!present) continue;
+        if (auto status = clean_up(*(system_.*each)(), ruleset); !status) return status;
+      }
+      return base::success();
+    }
     if (auto status = reach(*backend, ruleset); !status)
       return std::move(status).error().wrap(name);
     if (auto status = system_.apply_routes(ruleset); !status)
@@ -211,16 +220,23 @@ class Flow {
       log(Level::info, "the rules are in place already, nothing to apply");
       return base::success();
     }
-    if (!found->equal() && !found->absent && !options_.reconcile)
+    // nftables replaces its tables in one transaction, as the known program does
+    const bool replaces = options_.reconcile || backend.name() == "nftables";
+    if (!found->equal() && !found->absent && !replaces)
       return Error{Errc::mismatch,
                    cat("other redirection rules are in place, nothing was changed: ",
                        describe(found->differences),
                        "; use --reconcile to replace them, or --cleanup-only to remove them")};
     if (auto status = backend.apply(ruleset); !status)
       return std::move(status).error().wrap("apply the rules");
+    auto applied = backend.compare(ruleset);
+    if (!applied) return std::move(applied).error().wrap("read the rules back");
+    if (!applied->equal())
+      return Error{Errc::mismatch, cat("the kernel does not hold the rules that were applied: ",
+                                       describe(applied->differences))};
     log(Level::info, found->equal()  ? "rules applied again (--force-apply)"
                      : found->absent ? "rules applied"
-                                     : "rules replaced (--reconcile)");
+                                     : "rules replaced");
     return base::success();
   }
 

@@ -20,7 +20,6 @@ using base::Errc;
 using base::Error;
 using base::Result;
 using base::Status;
-using netlink::Attributes;
 using netlink::MessageBuilder;
 using netlink::Reply;
 using netlink::Socket;

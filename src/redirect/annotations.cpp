@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "base/strings.hpp"
 #include "redirect/decide.hpp"
@@ -116,8 +117,9 @@ base::Status apply_annotations(const std::map<std::string, std::string>& annotat
   for (auto port : {Port{15020}, Port{15021}, Port{15090}})
     config.inbound_ports_exclude.push_back(port);
   std::vector<Port> unique;
+  std::set<Port> seen;
   for (auto port : config.inbound_ports_exclude)
-    if (std::find(unique.begin(), unique.end(), port) == unique.end()) unique.push_back(port);
+    if (seen.insert(port).second) unique.push_back(port);
   config.inbound_ports_exclude = std::move(unique);
   config.outbound_ports_exclude = std::move(exclude_outbound.items);
   config.outbound_ports_include = std::move(include_outbound.items);

@@ -8,7 +8,6 @@ namespace redirect {
 namespace {
 
 using base::cat;
-using base::Errc;
 using base::Error;
 
 constexpr std::string_view proxy_container = "istio-proxy";

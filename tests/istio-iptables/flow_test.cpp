@@ -21,6 +21,7 @@ using Calls = std::vector<std::string>;
 /// What the stand-ins answer, and what was asked of them.
 struct Script {
   netfilter::Comparison found{true, {"nat: expected rules, found none"}};
+  bool loses_rules = false;  ///< apply() succeeds and the kernel holds something else
   std::optional<Error> compare_error, apply_error, route_error, address_error, resolv_error;
   bool iptables = true;
   bool nftables = true;
@@ -50,6 +51,7 @@ class FakeBackend : public netfilter::Backend {
   base::Status apply(const redirect::Ruleset& ruleset) override {
     script_.calls.push_back(cat(name_, " apply"));
     script_.applied = ruleset;
+    if (!script_.loses_rules) script_.found = {};
     return answer(script_.apply_error);
   }
   base::Result<netfilter::Comparison> compare(const redirect::Ruleset&) override {
@@ -152,7 +154,8 @@ int run_with(Script& script, const std::vector<std::string>& args,
 TEST(Apply, whenNothingIsThere) {
   Script script;
   EXPECT_EQ(run_with(script, {"-i", "*"}), exit_ok);
-  EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "apply_routes"));
+  EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "iptables compare",
+                                        "apply_routes"));
   EXPECT_THAT(script.log, HasSubstr("\tinfo\t-A ISTIO_OUTPUT -j ISTIO_REDIRECT\n"));
   EXPECT_THAT(script.log, HasSubstr("--uid-owner 1400 "));
   EXPECT_THAT(script.output, IsEmpty());
@@ -165,7 +168,8 @@ TEST(Apply, notWhenEqualUnlessForced) {
   EXPECT_THAT(script.calls, ElementsAre("iptables compare", "apply_routes"));
   script.calls.clear();
   EXPECT_EQ(run_with(script, {"--force-apply"}), exit_ok);
-  EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "apply_routes"));
+  EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "iptables compare",
+                                        "apply_routes"));
 }
 
 TEST(Apply, differencesNeedReconcile) {
@@ -178,7 +182,8 @@ TEST(Apply, differencesNeedReconcile) {
     EXPECT_THAT(script.log, HasSubstr("--reconcile"));
     script.calls.clear();
     EXPECT_EQ(run_with(script, {"--reconcile"}), exit_ok);
-    EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "apply_routes"));
+    EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "iptables compare",
+                                          "apply_routes"));
   }
 }
 
@@ -204,7 +209,21 @@ TEST(Apply, failuresExitWithOne) {
 TEST(Cleanup, neverApplies) {
   Script script;
   EXPECT_EQ(run_with(script, {"--cleanup-only", "--reconcile", "--force-apply"}), exit_ok);
-  EXPECT_THAT(script.calls, ElementsAre("iptables remove", "remove_routes"));
+  EXPECT_THAT(script.calls,
+              ElementsAre("iptables remove", "remove_routes", "nftables remove", "remove_routes"));
+}
+
+TEST(Apply, nftablesReplacesWithoutReconcile) {
+  Script script;
+  script.found = {false, {"difference"}};
+  EXPECT_EQ(run_with(script, {"--native-nftables"}), exit_ok);
+}
+
+TEST(Apply, rulesThatDoNotStickFail) {
+  Script script;
+  script.loses_rules = true;
+  EXPECT_EQ(run_with(script, {}), exit_failed);
+  EXPECT_THAT(script.log, HasSubstr("does not hold the rules"));
 }
 
 TEST(BackendChoice, byFlagsAndKernel) {
@@ -352,8 +371,8 @@ TEST(Validation, runsAfterTheRules) {
   EXPECT_EQ(run_with(script, {"--run-validation", "-p", "1", "-z", "2", "--iptables-probe-port=3",
                               "--probe-timeout=4ms"}),
             exit_ok);
-  EXPECT_THAT(script.calls,
-              ElementsAre("iptables compare", "iptables apply", "apply_routes", "probe"));
+  EXPECT_THAT(script.calls, ElementsAre("iptables compare", "iptables apply", "iptables compare",
+                                        "apply_routes", "probe"));
   ASSERT_EQ(script.probes.size(), 1U);
   EXPECT_EQ(script.probes[0].family, Family::v4);
   EXPECT_EQ(script.probes[0].proxy_port, redirect::Port{1});

@@ -203,6 +203,18 @@ TEST(Annotations, InvalidValuesNamePodKeyValueAndWhatIsAllowed) {
   }
 }
 
+TEST(Annotations, ProductOfTwoLongListsIsBounded) {
+  auto pod = mesh_pod();
+  std::string names = "a";
+  for (int i = 0; i < 100; ++i) names += ",a";
+  std::string ranges = "10.0.0.0/8";
+  for (int i = 0; i < 100; ++i) ranges += ",10.0.0.0/8";
+  pod.annotations["istio.io/reroute-virtual-interfaces"] = names;
+  EXPECT_EQ(skip(pod), "redirect");
+  pod.annotations["traffic.sidecar.istio.io/includeOutboundIPRanges"] = ranges;
+  EXPECT_NE(skip(pod).find("istio.io/reroute-virtual-interfaces"), std::string::npos);
+}
+
 TEST(Annotations, WildcardExclusionIsIgnoredBesideAPortList) {
   auto pod = mesh_pod();
   pod.annotations["traffic.sidecar.istio.io/includeInboundPorts"] = "80";
