@@ -17,6 +17,7 @@ constexpr std::string_view cidr_list =
     "a comma separated list of prefixes such as 10.0.0.0/8, without blanks";
 constexpr std::string_view cidr_selection =
     "* or a comma separated list of prefixes such as 10.0.0.0/8, without blanks";
+// our own bound, far above any real pod: a rule each, and ADD must stay short
 constexpr std::size_t max_reroute_rules = 8192;
 constexpr std::string_view interface_list = "a comma separated list of interface names";
 
@@ -51,10 +52,6 @@ class Reader {
   const std::map<std::string, std::string>& annotations_;
 };
 
-base::Result<Selection<Port>> selection(std::string_view text) {
-  return parse_port_selection(text);
-}
-
 }  // namespace
 
 base::Status apply_annotations(const std::map<std::string, std::string>& annotations,
@@ -84,7 +81,7 @@ base::Status apply_annotations(const std::map<std::string, std::string>& annotat
 
   Selection<Port> exclude_inbound;
   if (auto status = reader.read(traffic + "excludeInboundPorts", "15020", port_selection,
-                                &selection, exclude_inbound);
+                                &parse_port_selection, exclude_inbound);
       !status)
     return status;
   if (auto status = reader.read(traffic + "includeInboundPorts", "*", port_selection,
@@ -93,12 +90,12 @@ base::Status apply_annotations(const std::map<std::string, std::string>& annotat
     return status;
   Selection<Port> exclude_outbound;
   if (auto status = reader.read(traffic + "excludeOutboundPorts", "15020", port_selection,
-                                &selection, exclude_outbound);
+                                &parse_port_selection, exclude_outbound);
       !status)
     return status;
   Selection<Port> include_outbound;
-  if (auto status = reader.read(traffic + "includeOutboundPorts", "", port_selection, &selection,
-                                include_outbound);
+  if (auto status = reader.read(traffic + "includeOutboundPorts", "", port_selection,
+                                &parse_port_selection, include_outbound);
       !status)
     return status;
   // excluded inbound ports count only when all ports are included
