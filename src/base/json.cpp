@@ -27,6 +27,9 @@ std::string place(std::string_view text, std::size_t byte) {
 
 Result<Json> parse_json(std::string_view text, std::string_view what) {
   struct TooDeep {};
+  // the library takes a NUL byte for the end, whatever follows it
+  if (const auto nul = text.find('\0'); nul != std::string_view::npos)
+    return Error{Errc::invalid_input, cat(what, " is not valid JSON at ", place(text, nul + 1))};
   try {
     return Json::parse(text, [](int depth, Json::parse_event_t event, Json&) {
       const bool opens =

@@ -1,5 +1,7 @@
 #include "cni/netconf.hpp"
 
+#include <cmath>
+
 #include "base/json.hpp"
 #include "base/strings.hpp"
 
@@ -105,6 +107,8 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
       selectors != nullptr && !selectors->is_array())
     return wrong_type("enablement_selectors", "a list");
 
+  if (auto failure = read_bool(json, "gate", conf.gate)) return *failure;
+
   bool native_nftables = false;
   if (auto failure = read_bool(json, "native_nftables", native_nftables)) return *failure;
   if (native_nftables) conf.backend = BackendChoice::nftables;
@@ -128,7 +132,7 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
     if (!(seconds >= 0.001 && seconds <= 600))
       return Failure{Code::invalid_config,
                      "network configuration: timeout_seconds is not between 0.001 and 600", ""};
-    conf.timeout = std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+    conf.timeout = std::chrono::milliseconds(std::llround(seconds * 1000));
   }
   if (const auto* previous = find(json, "prevResult")) conf.prev_result = *previous;
   return conf;

@@ -27,6 +27,7 @@ struct Netconf {
   std::string agent_namespace;  ///< pod_namespace
   BackendChoice backend = BackendChoice::automatic;
   std::chrono::milliseconds timeout{30000};  ///< timeout_seconds, for the whole command
+  bool gate = false;                         ///< our plugin stands alone: no pod may start yet
   /// As it came; absent and null are nullopt.
   std::optional<nlohmann::ordered_json> prev_result;
 };

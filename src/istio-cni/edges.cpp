@@ -1,5 +1,7 @@
+#include <chrono>
 #include <optional>
 
+#include "agent/connection.hpp"
 #include "base/strings.hpp"
 #include "base/users.hpp"
 #include "istio-cni/plugin.hpp"
@@ -7,7 +9,6 @@
 #include "kube/kubeconfig.hpp"
 #include "kube/pod_source.hpp"
 #include "netns/netns.hpp"
-#include "netns/routes.hpp"
 
 namespace istio_cni {
 namespace {
@@ -16,12 +17,36 @@ using base::cat;
 using base::Errc;
 using base::Error;
 
+/// STATUS waits no longer than this for a busy agent.
+constexpr std::chrono::milliseconds status_connect{1000};
+
 class RealEdges final : public Edges {
  public:
   base::Status lookup_ready(const cni::Netconf& conf, base::Deadline deadline) override {
+    if (agent::Connection::open(agent_socket(conf), deadline.at_most(status_connect)))
+      return base::success();
     auto client = make_client(conf, deadline);
     if (!client) return std::move(client).error();
     return base::success();
+  }
+
+  base::Result<agent::Answer> ask_agent(const cni::Netconf& conf, const PodRequest& pod,
+                                        base::Deadline deadline) override {
+    agent_.reset();
+    auto opened = agent::Connection::open(agent_socket(conf), deadline);
+    if (!opened) return std::move(opened).error();
+    auto answer = opened->ask({pod.name_space, pod.name, pod.uid}, deadline);
+    if (answer) agent_ = *std::move(opened);
+    return answer;
+  }
+
+  void tell(const cni::Netconf& conf, const agent::Outcome& outcome) override {
+    if (!agent_) {
+      auto opened = agent::Connection::open(agent_socket(conf), base::Deadline::after({}));
+      if (!opened) return;
+      agent_ = *std::move(opened);
+    }
+    agent_->tell(outcome);
   }
 
   base::Result<pod::Pod> find_pod(const cni::Netconf& conf, const PodRequest& pod,
@@ -55,22 +80,7 @@ class RealEdges final : public Edges {
     return netns::choose_host_ip(*addresses, dual_stack);
   }
 
-  base::Result<bool> legacy_rules_present() override { return netfilter::legacy_rules_present(); }
-  base::Status probe_nftables() override { return netfilter::probe_nftables(); }
-  netfilter::Backend& nftables() override {
-    if (!nftables_) nftables_ = netfilter::make_nftables();
-    return *nftables_;
-  }
-  netfilter::Backend& iptables() override {
-    if (!iptables_) iptables_ = netfilter::make_iptables();
-    return *iptables_;
-  }
-  base::Status apply_routes(const redirect::Ruleset& ruleset) override {
-    return netns::apply_routes(ruleset);
-  }
-  base::Result<std::vector<std::string>> compare_routes(const redirect::Ruleset& ruleset) override {
-    return netns::compare_routes(ruleset);
-  }
+  redirection::Kernel& kernel() override { return *kernel_; }
 
   base::Status resolve_owners(redirect::Config& config) override {
     for (auto* owners : {&config.owner_groups_include.items, &config.owner_groups_exclude}) {
@@ -85,6 +95,10 @@ class RealEdges final : public Edges {
   }
 
  private:
+  static std::string agent_socket(const cni::Netconf& conf) {
+    return cat(conf.run_dir, '/', agent::socket_name);
+  }
+
   static base::Result<kube::Client> make_client(const cni::Netconf& conf, base::Deadline deadline) {
     auto config = kube::load_kubeconfig(conf.kubeconfig, deadline);
     if (!config) return std::move(config).error();
@@ -107,8 +121,8 @@ class RealEdges final : public Edges {
     return opened;
   }
 
-  std::unique_ptr<netfilter::Backend> nftables_;
-  std::unique_ptr<netfilter::Backend> iptables_;
+  std::optional<agent::Connection> agent_;
+  std::unique_ptr<redirection::Kernel> kernel_ = redirection::make_kernel();
 };
 
 }  // namespace

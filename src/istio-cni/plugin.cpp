@@ -16,6 +16,13 @@ using cni::Failure;
 using redirect::Ruleset;
 using Clock = std::chrono::steady_clock;
 
+/// The agent has this long, and never more than a third of the time that is left.
+constexpr std::chrono::milliseconds agent_limit{3000};
+
+constexpr std::string_view gate_closed =
+    "no primary network on this node yet: pods start once its configuration is in the CNI "
+    "configuration folder (option gate of istio-cni-node)";
+
 Code code_of(const Error& error) {
   switch (error.code) {
     case Errc::unsupported:
@@ -33,7 +40,7 @@ std::int64_t micros_since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count();
 }
 
-/// One ADD or CHECK: carries what the steps share and measures them.
+/// One ADD, CHECK or DEL: carries what the steps share and measures them.
 class Request {
  public:
   Request(const cni::Environment& environment, const cni::Netconf& conf, const cni::Getenv& getenv,
@@ -45,6 +52,18 @@ class Request {
         log_(log),
         start_(Clock::now()),
         deadline_(base::Deadline::after(conf.timeout)) {}
+
+  /// The command ends before it began, with this.
+  Failure reject(Failure failure) {
+    (void)identify();
+    return *failed(std::move(failure));
+  }
+
+  /// DEL: the rules go with the namespace.
+  void del() {
+    (void)identify();
+    tell("", nullptr);
+  }
 
   /// ADD: nothing means success, and the previous result is to be printed.
   std::optional<Failure> add() {
@@ -75,11 +94,18 @@ class Request {
  private:
   using Decided = std::variant<Failure, redirect::Skip, redirect::RedirectPlan>;
 
-  Decided decide() {
+  /// Which pod it is, for the log and the agent too.
+  std::optional<Failure> identify() {
     auto args = cni::parse_args(environment_.args);
-    if (!args) return Failure{Code::invalid_environment, args.error().message, ""};
-    pod_ = PodRequest{args->pod_namespace, args->pod_name, args->pod_uid};
+    if (args) pod_ = PodRequest{args->pod_namespace, args->pod_name, args->pod_uid};
     set_log_context();
+    if (!args) return Failure{Code::invalid_environment, args.error().message, ""};
+    return std::nullopt;
+  }
+
+  Decided decide() {
+    if (auto failure = identify()) return *std::move(failure);
+    if (conf_.gate) return Failure{Code::try_again_later, std::string(gate_closed), ""};
 
     // before any file or server is touched: the agent's own pod must be able to
     // start when nothing works yet, and others need no lookup either
@@ -90,9 +116,7 @@ class Request {
       return failure_of(status.error());
 
     const auto start = Clock::now();
-    auto pod = edges_.find_pod(conf_, pod_, deadline_, [this](int attempt, const Error& error) {
-      if (attempt == 1) log_.warn(cat("pod lookup failed, trying again: ", error.message));
-    });
+    auto pod = look_up();
     lookup_micros_ = micros_since(start);
     if (!pod)
       return Failure{
@@ -116,6 +140,42 @@ class Request {
     return std::get<redirect::RedirectPlan>(std::move(*decision));
   }
 
+  /// Asks the agent, and the API server when that gives no pod.
+  base::Result<pod::Pod> look_up() {
+    auto pod = look_up_with_agent();
+    if (pod) {
+      lookup_from_ = "agent";
+      return pod;
+    }
+    const auto& why = pod.error();
+    // no agent is a way to run the plugin; one that gives no answer is worth knowing
+    log_.write(why.code == Errc::not_found ? logging::Level::debug : logging::Level::info,
+               cat("no answer from the agent, asking the API server: ", why.message));
+    auto found = edges_.find_pod(conf_, pod_, deadline_, [this](int attempt, const Error& error) {
+      if (attempt == 1) log_.warn(cat("pod lookup failed, trying again: ", error.message));
+    });
+    if (found) lookup_from_ = "api";
+    return found;
+  }
+
+  base::Result<pod::Pod> look_up_with_agent() {
+    auto answer =
+        edges_.ask_agent(conf_, pod_, deadline_.at_most(deadline_.left() / 3).at_most(agent_limit));
+    if (!answer) return std::move(answer).error();
+    if (!answer->log_level.empty()) log_.set_level(logging::parse_level(answer->log_level));
+    if (auto* error = std::get_if<Error>(&answer->pod)) {
+      // not_found is kept for an agent that is not there
+      if (error->code == Errc::not_found) error->code = Errc::unavailable;
+      return std::move(*error);
+    }
+    auto& pod = std::get<pod::Pod>(answer->pod);
+    if (pod.name != pod_.name || pod.name_space != pod_.name_space ||
+        (!pod_.uid.empty() && pod.uid != pod_.uid))
+      return Error{Errc::mismatch, cat("it answers for pod ", pod.name_space, "/", pod.name,
+                                       " with uid ", base::quote(pod.uid))};
+    return std::move(pod);
+  }
+
   /// Into the namespace, and the rules that belong there.
   std::variant<Failure, Ruleset> enter(redirect::RedirectPlan& plan) {
     for (const auto& warning : plan.warnings) log_.warn(warning);
@@ -131,90 +191,12 @@ class Request {
     return ruleset;
   }
 
-  struct Choice {
-    netfilter::Backend* backend;
-    std::string reason;
-    bool may_fall_back = false;
-  };
-
-  base::Result<Choice> choose() {
-    auto legacy = edges_.legacy_rules_present();
-    if (!legacy) return legacy.error();
-    legacy_present_ = *legacy;
-    switch (conf_.backend) {
-      case cni::BackendChoice::nftables:
-        return Choice{&edges_.nftables(), "configured"};
-      case cni::BackendChoice::iptables:
-        return Choice{&edges_.iptables(), "configured"};
-      case cni::BackendChoice::automatic:
-        break;
-    }
-    if (*legacy) return Choice{&edges_.iptables(), "legacy iptables rules in the namespace"};
-    if (auto status = edges_.probe_nftables(); !status)
-      return Choice{&edges_.iptables(), status.error().message};
-    return Choice{&edges_.nftables(), "offered by the kernel", true};
-  }
-
   base::Status program(const Ruleset& ruleset) {
-    const auto start = Clock::now();
-    auto choice = choose();
-    if (!choice) return choice.error();
-    auto status = choice->backend->apply(ruleset);
-    if (!status && choice->may_fall_back && status.error().code == Errc::unsupported) {
-      choice = Choice{&edges_.iptables(), status.error().message};
-      status = choice->backend->apply(ruleset);
-    }
-    if (!status) return std::move(status).error().wrap(choice->backend->name());
-    // what another backend left here would redirect a second time
-    if (choice->backend != &edges_.nftables()) {
-      if (edges_.probe_nftables().ok())
-        if (auto removed = edges_.nftables().remove(ruleset); !removed) return removed;
-    } else if (legacy_present_) {
-      if (auto removed = edges_.iptables().remove(ruleset); !removed) return removed;
-    }
-    if (auto routed = edges_.apply_routes(ruleset); !routed) return routed;
-    rules_micros_ = micros_since(start);
-    backend_ = choice->backend->name();
-    backend_reason_ = choice->reason;
-
-    const auto verify_start = Clock::now();
-    auto verified = verify_with(*choice->backend, ruleset);
-    verify_micros_ = micros_since(verify_start);
-    return verified;
+    return redirection::program(edges_.kernel(), ruleset, conf_.backend, trace_);
   }
 
   base::Status verify(const Ruleset& ruleset) {
-    const auto start = Clock::now();
-    auto choice = choose();
-    if (!choice) return choice.error();
-    auto* backend = choice->backend;
-    // ADD may have chosen nftables before somebody else's legacy rules came
-    if (conf_.backend == cni::BackendChoice::automatic && legacy_present_ &&
-        edges_.probe_nftables().ok()) {
-      auto held = edges_.nftables().compare(ruleset);
-      if (held && !held->absent) backend = &edges_.nftables();
-    }
-    backend_ = backend->name();
-    auto status = verify_with(*backend, ruleset);
-    verify_micros_ = micros_since(start);
-    return status;
-  }
-
-  base::Status verify_with(netfilter::Backend& backend, const Ruleset& ruleset) {
-    auto comparison = backend.compare(ruleset);
-    if (!comparison) return std::move(comparison).error().wrap("read the rules back");
-    auto differences = std::move(comparison->differences);
-    auto routes = edges_.compare_routes(ruleset);
-    if (!routes) return std::move(routes).error().wrap("read the routes back");
-    differences.insert(differences.end(), routes->begin(), routes->end());
-    if (differences.empty()) return base::success();
-    constexpr std::size_t shown = 10;
-    std::string text = comparison->absent ? "no redirection in the namespace"
-                                          : "the namespace does not hold the expected redirection";
-    for (std::size_t i = 0; i < differences.size() && i < shown; ++i)
-      text.append(cat(i == 0 ? ": " : "; ", differences[i]));
-    if (differences.size() > shown) text.append(cat("; and ", differences.size() - shown, " more"));
-    return Error{Errc::mismatch, std::move(text)};
+    return redirection::verify(edges_.kernel(), ruleset, conf_.backend, trace_);
   }
 
   Failure failure_of(const Error& error) const {
@@ -223,8 +205,7 @@ class Request {
   }
 
   std::optional<Failure> failed(Failure failure) {
-    report(logging::Level::error, failure.message, "failed",
-           {{"ERROR_CODE", cat(static_cast<int>(failure.code))}});
+    report(logging::Level::error, failure.message, "failed", &failure);
     return failure;
   }
 
@@ -236,16 +217,48 @@ class Request {
     return std::nullopt;
   }
 
+  /// How the command ends: once for the log, once for the agent.
   void report(logging::Level level, std::string_view message, std::string_view decision,
-              logging::Fields fields = {}) {
-    fields.insert(fields.begin(), {"DECISION", std::string(decision)});
-    if (!backend_.empty()) fields.emplace_back("BACKEND", backend_);
-    if (!backend_reason_.empty()) fields.emplace_back("BACKEND_REASON", backend_reason_);
+              const Failure* failure = nullptr) {
+    logging::Fields fields{{"DECISION", std::string(decision)}};
+    if (failure != nullptr) fields.emplace_back("ERROR_CODE", cat(static_cast<int>(failure->code)));
+    if (!trace_.backend.empty()) fields.emplace_back("BACKEND", trace_.backend);
+    if (!trace_.backend_reason.empty())
+      fields.emplace_back("BACKEND_REASON", trace_.backend_reason);
     fields.emplace_back("DURATION_US", cat(micros_since(start_)));
+    if (!lookup_from_.empty()) fields.emplace_back("LOOKUP_FROM", lookup_from_);
     if (lookup_micros_ >= 0) fields.emplace_back("LOOKUP_US", cat(lookup_micros_));
-    if (rules_micros_ >= 0) fields.emplace_back("RULES_US", cat(rules_micros_));
-    if (verify_micros_ >= 0) fields.emplace_back("VERIFY_US", cat(verify_micros_));
+    if (trace_.rules.count() >= 0) fields.emplace_back("RULES_US", cat(trace_.rules.count()));
+    if (trace_.verify.count() >= 0) fields.emplace_back("VERIFY_US", cat(trace_.verify.count()));
     log_.write(level, message, fields);
+    tell(decision, failure);
+  }
+
+  void tell(std::string_view decision, const Failure* failure) {
+    agent::Outcome outcome;
+    outcome.command = to_string(environment_.command);
+    outcome.decision = decision;
+    outcome.result = failure == nullptr ? "success" : "error";
+    if (failure != nullptr) {
+      outcome.error_code = static_cast<int>(failure->code);
+      outcome.message = failure->message;
+    }
+    outcome.backend = trace_.backend;
+    outcome.name_space = pod_.name_space;
+    outcome.name = pod_.name;
+    outcome.uid = pod_.uid;
+    outcome.container_id = environment_.container_id;
+    outcome.netns = environment_.netns;
+    outcome.lookup = lookup_from_;
+    outcome.total = std::chrono::microseconds(micros_since(start_));
+    const auto time = [](std::int64_t micros) -> std::optional<std::chrono::microseconds> {
+      if (micros < 0) return std::nullopt;
+      return std::chrono::microseconds(micros);
+    };
+    outcome.lookup_time = time(lookup_micros_);
+    outcome.rules_time = time(trace_.rules.count());
+    outcome.verify_time = time(trace_.verify.count());
+    edges_.tell(conf_, outcome);
   }
 
   void set_log_context() {
@@ -266,12 +279,9 @@ class Request {
   const Clock::time_point start_;
   const base::Deadline deadline_;
   PodRequest pod_;
-  bool legacy_present_ = false;
-  std::string backend_;
-  std::string backend_reason_;
+  redirection::Trace trace_;
+  std::string lookup_from_;
   std::int64_t lookup_micros_ = -1;
-  std::int64_t rules_micros_ = -1;
-  std::int64_t verify_micros_ = -1;
 };
 
 std::optional<Failure> needs_version(const cni::Netconf& conf, std::string_view oldest,
@@ -313,24 +323,24 @@ Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::str
   log.set_level(logging::parse_level(conf.log_level));
   const auto version = conf.version.text();
 
+  Request request(environment, conf, getenv, edges, log);
   switch (environment.command) {
     case cni::Command::add: {
       // a prevResult that could not be printed must fail before anything is done
       auto result = cni::result_json(conf);
-      if (auto* failure = std::get_if<Failure>(&result)) return fail(*failure, version);
-      if (auto failure = Request(environment, conf, getenv, edges, log).add())
-        return fail(*failure, version);
+      if (auto* failure = std::get_if<Failure>(&result))
+        return fail(request.reject(std::move(*failure)), version);
+      if (auto failure = request.add()) return fail(*failure, version);
       return Outcome{std::get<std::string>(std::move(result)), "", 0};
     }
     case cni::Command::check: {
       if (auto failure = needs_version(conf, "0.4.0", environment.command))
-        return fail(*failure, version);
-      if (auto failure = Request(environment, conf, getenv, edges, log).check())
-        return fail(*failure, version);
+        return fail(request.reject(*std::move(failure)), version);
+      if (auto failure = request.check()) return fail(*failure, version);
       return Outcome{};
     }
     case cni::Command::del:
-      // the rules go with the namespace
+      request.del();
       return Outcome{};
     case cni::Command::gc:
       if (auto failure = needs_version(conf, "1.1.0", environment.command))
@@ -339,6 +349,8 @@ Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::str
     case cni::Command::status:
       if (auto failure = needs_version(conf, "1.1.0", environment.command))
         return fail(*failure, version);
+      if (conf.gate)
+        return fail(Failure{Code::not_available, std::string(gate_closed), ""}, version);
       if (auto status = edges.lookup_ready(conf, base::Deadline::after(conf.timeout)); !status)
         return fail(
             Failure{Code::not_available, cat("ADD would fail now: ", status.error().message), ""},

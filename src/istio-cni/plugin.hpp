@@ -5,15 +5,16 @@
 #include <string>
 #include <string_view>
 
+#include "agent/protocol.hpp"
 #include "base/deadline.hpp"
 #include "base/result.hpp"
 #include "cni/netconf.hpp"
 #include "cni/protocol.hpp"
 #include "log/log.hpp"
-#include "netfilter/backend.hpp"
 #include "netns/addresses.hpp"
 #include "pod/pod.hpp"
 #include "redirect/decide.hpp"
+#include "redirection/program.hpp"
 
 namespace istio_cni {
 
@@ -23,15 +24,21 @@ struct PodRequest {
   std::string uid;  ///< empty when the runtime did not say
 };
 
-/// The world outside: the API server, the namespace, the kernel. One real
-/// implementation (edges.cpp); fakes in tests.
+/// The world outside: the agent, the API server, the namespace, the kernel. One
+/// real implementation (edges.cpp); fakes in tests.
 class Edges {
  public:
   virtual ~Edges() = default;
 
-  /// Can a pod be looked up at all (kubeconfig present and sound)? Connects nowhere.
+  /// Can a pod be looked up at all: the agent's socket takes a connection, or else
+  /// the kubeconfig is present and sound? Connects nowhere else.
   virtual base::Status lookup_ready(const cni::Netconf& conf, base::Deadline deadline) = 0;
-  /// The pod, retried inside the deadline; `failed` hears of each failed attempt.
+  /// What the agent says: one question, nothing retried. Errors are those of
+  /// agent::Connection; that the pod is not to be had is in the answer.
+  virtual base::Result<agent::Answer> ask_agent(const cni::Netconf& conf, const PodRequest& pod,
+                                                base::Deadline deadline) = 0;
+  /// The pod from the API server, by the kubeconfig, which is read only here;
+  /// retried inside the deadline; `failed` hears of each failed attempt.
   virtual base::Result<pod::Pod> find_pod(
       const cni::Netconf& conf, const PodRequest& pod, base::Deadline deadline,
       const std::function<void(int attempt, const base::Error&)>& failed) = 0;
@@ -44,16 +51,14 @@ class Edges {
 
   // From here on: inside the pod's namespace.
   virtual base::Result<netns::HostIp> host_ip(bool dual_stack) = 0;
-  virtual base::Result<bool> legacy_rules_present() = 0;
-  virtual base::Status probe_nftables() = 0;
-  virtual netfilter::Backend& nftables() = 0;
-  virtual netfilter::Backend& iptables() = 0;
-  virtual base::Status apply_routes(const redirect::Ruleset& ruleset) = 0;
-  virtual base::Result<std::vector<std::string>> compare_routes(
-      const redirect::Ruleset& ruleset) = 0;
+  virtual redirection::Kernel& kernel() = 0;
 
   /// Numeric ids of users and groups given by name (the host's databases).
   virtual base::Status resolve_owners(redirect::Config& config) = 0;
+
+  /// Tells the agent how the command ended: over the connection of ask_agent, else
+  /// a new one. Never waits; lost when there is no agent or it is busy.
+  virtual void tell(const cni::Netconf& conf, const agent::Outcome& outcome) = 0;
 };
 
 std::unique_ptr<Edges> make_edges();
@@ -65,7 +70,10 @@ struct Outcome {
 };
 
 /// Environment and stdin in, stdout and exit status out. `read_stdin` is called
-/// for every command but VERSION.
+/// for every command but VERSION. The pod comes from the agent if it answers
+/// within 3 s and a third of the command's time, else from the API server in what
+/// is left. Every ADD, CHECK and DEL whose configuration could be read is told to
+/// the agent.
 Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::string>()>& read_stdin,
             Edges& edges, logging::Logger& log);
 

@@ -3,9 +3,7 @@
 #include <netinet/tcp.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -20,6 +18,7 @@
 #include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "kube/resolve.hpp"
+#include "kube/tls.hpp"
 
 namespace kube {
 namespace {
@@ -29,27 +28,6 @@ using base::cat;
 using base::Deadline;
 using base::Errc;
 using base::Error;
-
-template <auto free_function>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    free_function(object);
-  }
-};
-using SslCtx = std::unique_ptr<SSL_CTX, Deleter<SSL_CTX_free>>;
-using Ssl = std::unique_ptr<SSL, Deleter<SSL_free>>;
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using X509Ptr = std::unique_ptr<X509, Deleter<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-
-/// The newest reason in OpenSSL's error queue, which is emptied.
-std::string ssl_reason() {
-  auto code = ERR_peek_last_error();
-  ERR_clear_error();
-  if (const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr) return reason;
-  return code == 0 ? "unknown error" : cat("error ", code);
-}
 
 // OpenSSL's own socket BIO writes with write(2), which raises SIGPIPE when the
 // server has gone; a library must not change that signal for the program.
@@ -100,9 +78,12 @@ bool wait_for(int fd, short events, Deadline deadline) {
   }
 }
 
-std::string errno_text(int value) {
-  const char* text = strerrordesc_np(value);
-  return text != nullptr ? text : cat("error ", value);
+/// Compares by name: this file has Beast inline, so that a program which also has
+/// Beast's compiled form (see src/asio) holds two objects for one category.
+bool is(const boost::system::error_code& failure, http::error wanted) {
+  return failure.value() == static_cast<int>(wanted) &&
+         std::string_view(failure.category().name()) ==
+             http::make_error_code(wanted).category().name();
 }
 
 /// One TCP or TLS connection. `broken` errors carry Errc::unavailable.
@@ -174,7 +155,7 @@ class Connection {
       if (failure == SSL_ERROR_ZERO_RETURN) return std::size_t{0};
       if (auto again = settle(failure, deadline); !again) return std::move(again).error();
       // A body that trickles in must not outlast the deadline either.
-      if (deadline.passed()) return Error{Errc::timeout, "no complete answer in time"};
+      if (deadline.passed()) return answer_timeout();
     }
   }
 
@@ -183,32 +164,23 @@ class Connection {
 
   static base::Result<base::UniqueFd> connect_to(const Address& address, const ClientConfig& config,
                                                  Deadline deadline) {
-    auto failed = [&](int value) {
-      bool peer = value != EMFILE && value != ENFILE && value != ENOMEM && value != ENOBUFS;
-      return Error{peer ? Errc::unavailable : Errc::io,
-                   cat("connect to ", config.host, " port ", config.port, ": ", errno_text(value)),
-                   value};
-    };
     base::UniqueFd fd(
         ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    if (!fd.valid()) return failed(errno);
+    if (!fd.valid()) return connect_failure(config, errno);
     int yes = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.size) == 0)
       return fd;
-    if (errno != EINPROGRESS && errno != EINTR) return failed(errno);
-    if (!wait_for(fd.get(), POLLOUT, deadline))
-      return Error{Errc::timeout,
-                   cat("connect to ", config.host, " port ", config.port, ": no answer in time")};
+    if (errno != EINPROGRESS && errno != EINTR) return connect_failure(config, errno);
+    if (!wait_for(fd.get(), POLLOUT, deadline)) return connect_timeout(config);
     int value = 0;
     socklen_t size = sizeof value;
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &value, &size) != 0) value = errno;
-    if (value != 0) return failed(value);
+    if (value != 0) return connect_failure(config, value);
     return fd;
   }
 
   base::Status handshake(const ClientConfig& config, SSL_CTX* context, Deadline deadline) {
-    const auto& name = config.tls_server_name.empty() ? config.host : config.tls_server_name;
     ssl_.reset(SSL_new(context));
     BIO* bio = bio_method() != nullptr ? BIO_new(bio_method()) : nullptr;
     if (!ssl_ || bio == nullptr) return Error{Errc::io, cat("TLS: ", ssl_reason())};
@@ -216,19 +188,7 @@ class Connection {
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl_.get(), bio, bio);
 
-    bool set = true;
-    auto* verify = SSL_get0_param(ssl_.get());
-    if (is_ip_literal(name)) {
-      if (!config.insecure) set = X509_VERIFY_PARAM_set1_ip_asc(verify, name.c_str()) == 1;
-    } else {
-      set = SSL_set_tlsext_host_name(ssl_.get(), name.c_str()) == 1;
-      if (!config.insecure) {
-        X509_VERIFY_PARAM_set_hostflags(
-            verify, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-        set = set && X509_VERIFY_PARAM_set1_host(verify, name.data(), name.size()) == 1;
-      }
-    }
-    if (!set) return Error{Errc::invalid_input, cat("TLS: bad server name ", base::quote(name))};
+    if (auto set = set_server_name(ssl_.get(), config); !set) return set;
 
     for (;;) {
       ERR_clear_error();
@@ -239,8 +199,7 @@ class Connection {
       if (auto verdict = SSL_get_verify_result(ssl_.get());
           failure == SSL_ERROR_SSL && verdict != X509_V_OK) {
         ERR_clear_error();
-        return Error{Errc::refused, cat("TLS handshake: certificate of ", base::quote(name), ": ",
-                                        X509_verify_cert_error_string(verdict))};
+        return verify_failure(config, verdict);
       }
       if (auto again = settle(failure, deadline); !again)
         return std::move(again).error().wrap("TLS handshake");
@@ -259,35 +218,16 @@ class Connection {
       case SSL_ERROR_WANT_READ:
       case SSL_ERROR_WANT_WRITE:
         if (!wait_for(fd_.get(), failure == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline))
-          return Error{Errc::timeout, "no complete answer in time"};
+          return answer_timeout();
         return base::success();
       case SSL_ERROR_SSL: {
         auto code = ERR_peek_last_error();
-        int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
-        auto text = ssl_reason();
-        if (reason == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-          return Error{Errc::unavailable, "the server closed the connection"};
-        switch (reason) {
-          case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-          case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-          case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
-          case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-          case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-          case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-          case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
-          case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-            return Error{Errc::unauthorized,
-                         cat("the server refuses our client certificate: ", text)};
-          default:
-            return Error{Errc::invalid_input, cat("TLS: ", text)};
-        }
+        ERR_clear_error();
+        return tls_failure(code);
       }
       default:
         ERR_clear_error();
-        return Error{Errc::unavailable,
-                     value == 0 ? std::string("the server closed the connection")
-                                : cat("connection: ", errno_text(value)),
-                     value};
+        return connection_failure(value);
     }
   }
 
@@ -296,101 +236,13 @@ class Connection {
   Ssl ssl_;
 };
 
-/// Never asks a terminal for the passphrase of an encrypted key.
-int no_passphrase(char*, int, int, void*) { return -1; }
-
-Bio memory(const std::string& text) {
-  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
-base::Status add_authorities(SSL_CTX* context, const std::string& pem) {
-  auto bio = memory(pem);
-  auto* store = SSL_CTX_get_cert_store(context);
-  int count = 0;
-  for (; bio; ++count) {
-    X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
-    if (!certificate) break;
-    if (X509_STORE_add_cert(store, certificate.get()) != 1)
-      return Error{Errc::invalid_input, cat("certificate-authority: ", ssl_reason())};
-  }
-  bool clean_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-  auto reason = ssl_reason();
-  if (count == 0 || !clean_end)
-    return Error{Errc::invalid_input, cat("certificate-authority: not PEM certificates: ", reason)};
-  return base::success();
-}
-
-base::Status add_client_certificate(SSL_CTX* context, const ClientConfig& config) {
-  auto bio = memory(config.cert_pem);
-  X509Ptr leaf(bio ? PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr) : nullptr);
-  if (!leaf || SSL_CTX_use_certificate(context, leaf.get()) != 1)
-    return Error{Errc::invalid_input,
-                 cat("client-certificate: not a PEM certificate: ", ssl_reason())};
-  for (;;) {
-    X509Ptr link(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
-    if (!link) break;
-    if (SSL_CTX_add1_chain_cert(context, link.get()) != 1) break;
-  }
-  ERR_clear_error();
-  bio = memory(config.key_pem);
-  Key key(bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr) : nullptr);
-  if (!key)
-    return Error{Errc::invalid_input, cat("client-key: not a PEM private key: ", ssl_reason())};
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 || SSL_CTX_check_private_key(context) != 1)
-    return Error{Errc::invalid_input,
-                 cat("client-key: does not fit client-certificate: ", ssl_reason())};
-  return base::success();
-}
-
-base::Result<SslCtx> make_context(const ClientConfig& config) {
-  // No openssl.cnf: it may name engines and providers to load. No exit handler:
-  // there is nothing to clean up that the kernel does not.
-  OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);
-  ERR_clear_error();
-  SslCtx context(SSL_CTX_new(TLS_client_method()));
-  if (!context) return Error{Errc::io, cat("TLS: ", ssl_reason())};
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_default_passwd_cb(context.get(), no_passphrase);
-  if (config.insecure) {
-    SSL_CTX_set_verify(context.get(), SSL_VERIFY_NONE, nullptr);
-  } else {
-    SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-    // As client-go: any certificate given is an anchor, self-signed or not.
-    X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
-    if (config.ca_pem.empty()) {
-      if (SSL_CTX_set_default_verify_paths(context.get()) != 1)
-        return Error{Errc::io, cat("TLS: system certificate authorities: ", ssl_reason())};
-    } else if (auto added = add_authorities(context.get(), config.ca_pem); !added) {
-      return std::move(added).error();
-    }
-  }
-  if (!config.cert_pem.empty() || !config.key_pem.empty())
-    if (auto added = add_client_certificate(context.get(), config); !added)
-      return std::move(added).error();
-  return context;
-}
-
-bool plain_visible(std::string_view text) {
-  for (char c : text)
-    if (c <= ' ' || c > '~') return false;
-  return true;
-}
-
 }  // namespace
 
 class Client::Impl {
  public:
   Impl(ClientConfig config, SslCtx context)
       : config_(std::move(config)), context_(std::move(context)) {
-    auto host = config_.host;
-    if (host.find(':') != std::string::npos) host = cat('[', host, ']');
-    head_ = cat(" HTTP/1.1\r\nHost: ", host);
-    if (config_.port != (config_.tls ? 443 : 80)) head_ += cat(':', config_.port);
-    head_ += "\r\nUser-Agent: istio-cni-node/" ICN_VERSION "\r\nAccept: application/json\r\n";
-    if (!config_.token.empty()) head_ += cat("Authorization: Bearer ", config_.token, "\r\n");
-    head_ += "\r\n";
+    head_ = cat(" HTTP/1.1\r\n", common_headers(config_), "\r\n");
   }
 
   [[nodiscard]] const ClientConfig& config() const { return config_; }
@@ -443,7 +295,7 @@ class Client::Impl {
       while (!pending.empty() && !parser->is_done()) {
         auto used = parser->put(boost::asio::const_buffer(pending.data(), pending.size()), failure);
         pending.erase(0, used);
-        if (failure == http::error::need_more) {
+        if (is(failure, http::error::need_more)) {
           failure = {};
           break;
         }
@@ -465,11 +317,9 @@ class Client::Impl {
       auto got = connection_->read_some(chunk.data(), chunk.size(), deadline);
       if (!got) return std::move(got).error();
       if (*got == 0) {
-        parser->put_eof(failure);
+        if (parser->got_some()) parser->put_eof(failure);
         if (parser->is_done() && !failure) break;
-        return Error{Errc::unavailable,
-                     answered ? "the server closed the connection in the middle of its answer"
-                              : "the server closed the connection without an answer"};
+        return closed_in_answer(answered);
       }
       answered = true;
       pending.append(chunk.data(), *got);
@@ -479,12 +329,9 @@ class Client::Impl {
   }
 
   static Error parse_failure(const boost::system::error_code& failure) {
-    if (failure == http::error::body_limit)
-      return Error{Errc::invalid_input, cat("the answer is larger than ", max_body_size, " bytes")};
-    if (failure == http::error::header_limit)
-      return Error{Errc::invalid_input,
-                   cat("the header of the answer is larger than ", max_header_size, " bytes")};
-    return Error{Errc::invalid_input, cat("the answer is not HTTP: ", failure.message())};
+    if (is(failure, http::error::body_limit)) return body_too_large();
+    if (is(failure, http::error::header_limit)) return header_too_large();
+    return not_http(failure.message());
   }
 
   ClientConfig config_;
@@ -500,13 +347,10 @@ Client::~Client() = default;
 
 base::Result<Client> Client::make(ClientConfig config) {
   try {
-    if (!plain_visible(config.host) || !plain_visible(config.base_path) ||
-        !plain_visible(config.token) || config.host.empty())
-      return Error{Errc::invalid_input,
-                   cat(config.source, ": blanks or control characters in host, path or token")};
+    if (auto fine = check_config(config); !fine) return std::move(fine).error();
     SslCtx context;
     if (config.tls) {
-      auto made = make_context(config);
+      auto made = make_tls_context(config);
       if (!made) return std::move(made).error().wrap(config.source);
       context = std::move(*made);
     }

@@ -81,23 +81,39 @@ std::string label(const PodRef& ref) { return cat("pod ", ref.name_space, '/', r
 
 }  // namespace
 
-base::Result<pod::Pod> get_pod(Client& client, const std::string& name_space,
-                               const std::string& name, base::Deadline deadline) {
+base::Result<std::string> pod_path(const std::string& name_space, const std::string& name) {
   if (!valid_name(name_space) || !valid_name(name))
     return Error{Errc::invalid_input,
                  cat("not a pod's name: ", base::quote(cat(name_space, '/', name), 600))};
-  auto path = cat("/api/v1/namespaces/", name_space, "/pods/", name);
-  auto response = client.get(path, deadline);
-  if (!response) return std::move(response).error();
-  if (response->status != 200)
-    return Error{code_of(response->status),
-                 cat(client.server(), ": GET ", path, ": HTTP ", response->status,
-                     reason_phrase(response->status), explanation(response->body))};
-  auto pod = pod::parse_pod(response->body);
-  if (!pod) return std::move(pod).error().wrap(cat(client.server(), ": GET ", path));
+  return cat("/api/v1/namespaces/", name_space, "/pods/", name);
+}
+
+Error http_error(std::string_view request, const Response& response) {
+  return {code_of(response.status),
+          cat(request, ": HTTP ", response.status, reason_phrase(response.status),
+              explanation(response.body))};
+}
+
+base::Result<pod::Pod> read_pod(const Response& response, const std::string& name_space,
+                                const std::string& name) {
+  const auto request = cat("GET ", label({name_space, name, ""}));
+  if (response.status != 200) return http_error(request, response);
+  auto pod = pod::parse_pod(response.body);
+  if (!pod) return std::move(pod).error().wrap(request);
   if (pod->name != name || pod->name_space != name_space)
-    return Error{Errc::invalid_input, cat(client.server(), ": GET ", path, ": the answer is pod ",
+    return Error{Errc::invalid_input, cat(request, ": the answer is pod ",
                                           base::quote(cat(pod->name_space, '/', pod->name)))};
+  return pod;
+}
+
+base::Result<pod::Pod> get_pod(Client& client, const std::string& name_space,
+                               const std::string& name, base::Deadline deadline) {
+  auto path = pod_path(name_space, name);
+  if (!path) return std::move(path).error();
+  auto response = client.get(*path, deadline);
+  if (!response) return std::move(response).error();
+  auto pod = read_pod(*response, name_space, name);
+  if (!pod) return std::move(pod).error().wrap(client.server());
   return pod;
 }
 

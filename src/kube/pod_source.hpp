@@ -12,11 +12,21 @@
 
 namespace kube {
 
-/// GET /api/v1/namespaces/{name_space}/pods/{name}. Errors name the server's
-/// URL, the HTTP status and the reason it gives: not_found (404), unauthorized
-/// (401, 403), unavailable (429, 5xx), invalid_input (names that cannot be a
-/// pod's, any other status, an answer that is not this pod), and those of
-/// Client::get.
+/// "/api/v1/namespaces/NS/pods/NAME". Errc::invalid_input for names that cannot
+/// be a pod's.
+base::Result<std::string> pod_path(const std::string& name_space, const std::string& name);
+
+/// The pod in an answer to a GET of that path. Errors name the HTTP status and
+/// the reason given: not_found (404), unauthorized (401, 403), unavailable (429,
+/// 5xx), invalid_input (any other status, an answer that is not this pod).
+base::Result<pod::Pod> read_pod(const Response& response, const std::string& name_space,
+                                const std::string& name);
+
+/// A status other than success as such an error: "REQUEST: HTTP 404 Not Found: ...".
+base::Error http_error(std::string_view request, const Response& response);
+
+/// pod_path, GET and read_pod in one; errors name the server's URL, and are
+/// those of Client::get besides.
 base::Result<pod::Pod> get_pod(Client& client, const std::string& name_space,
                                const std::string& name, base::Deadline deadline);
 

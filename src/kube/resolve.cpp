@@ -21,18 +21,6 @@
 namespace kube {
 namespace {
 
-/// Shared by the caller and the thread that looks up, because either may end first.
-struct Lookup {
-  std::string host;
-  std::string service;
-  base::UniqueFd done;  // an eventfd, so that the wait can be a poll
-
-  std::mutex mutex;
-  bool finished = false;
-  int status = 0;
-  std::vector<Address> addresses;
-};
-
 std::optional<Address> literal(const std::string& host, std::uint16_t port) {
   Address address;
   sockaddr_in v4{};
@@ -54,44 +42,55 @@ std::optional<Address> literal(const std::string& host, std::uint16_t port) {
   return std::nullopt;
 }
 
-void look_up(Lookup& lookup) {
+}  // namespace
+
+bool is_ip_literal(const std::string& host) { return literal(host, 0).has_value(); }
+
+/// Shared by the caller and the thread that looks up, because either may end first.
+struct Lookup::Shared {
+  std::string host;
+  std::string service;
+  base::UniqueFd done;  // an eventfd, so that the wait can be a poll
+
+  std::mutex mutex;
+  int status = 0;
+  std::vector<Address> addresses;
+
+  void run();
+};
+
+void Lookup::Shared::run() {
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  int status = ::getaddrinfo(lookup.host.c_str(), lookup.service.c_str(), &hints, &found);
+  int result = ::getaddrinfo(host.c_str(), service.c_str(), &hints, &found);
   {
-    std::lock_guard lock(lookup.mutex);
-    lookup.status = status;
+    std::lock_guard lock(mutex);
+    status = result;
     for (auto* entry = found; entry != nullptr; entry = entry->ai_next) {
       if (entry->ai_addrlen > sizeof(sockaddr_storage)) continue;
-      auto& address = lookup.addresses.emplace_back();
+      auto& address = addresses.emplace_back();
       std::memcpy(&address.storage, entry->ai_addr, entry->ai_addrlen);
       address.size = entry->ai_addrlen;
     }
-    lookup.finished = true;
   }
   if (found != nullptr) ::freeaddrinfo(found);
-  ::eventfd_write(lookup.done.get(), 1);
+  ::eventfd_write(done.get(), 1);
 }
 
-}  // namespace
+Lookup::Lookup(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
 
-bool is_ip_literal(const std::string& host) { return literal(host, 0).has_value(); }
-
-base::Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port,
-                                           base::Deadline deadline) {
-  if (auto address = literal(host, port)) return std::vector<Address>{*address};
-
+base::Result<Lookup> Lookup::start(const std::string& host, std::uint16_t port) {
   static std::once_flag configured;
   std::call_once(configured, [] { __nss_configure_lookup("hosts", "files dns"); });
 
-  auto lookup = std::make_shared<Lookup>();
-  lookup->host = host;
-  lookup->service = base::cat(port);
-  lookup->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!lookup->done.valid()) return base::system_error("eventfd", errno);
+  auto shared = std::make_shared<Shared>();
+  shared->host = host;
+  shared->service = base::cat(port);
+  shared->done.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!shared->done.valid()) return base::system_error("eventfd", errno);
 
   // The thread must not take signals meant for the program.
   sigset_t all;
@@ -100,27 +99,36 @@ base::Result<std::vector<Address>> resolve(const std::string& host, std::uint16_
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   std::string failure;
   try {
-    std::thread([lookup] { look_up(*lookup); }).detach();
+    std::thread([shared] { shared->run(); }).detach();
   } catch (const std::exception& error) {
     failure = error.what();
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   if (!failure.empty())
     return base::Error{base::Errc::unavailable, base::cat("look up ", host, ": ", failure)};
+  return Lookup(std::move(shared));
+}
 
+int Lookup::fd() const { return shared_->done.get(); }
+
+base::Result<std::vector<Address>> Lookup::take() {
+  std::lock_guard lock(shared_->mutex);
+  if (shared_->status == 0 && !shared_->addresses.empty()) return std::move(shared_->addresses);
+  return base::Error{
+      base::Errc::unavailable,
+      base::cat("look up ", shared_->host, ": ",
+                shared_->status == 0 ? "no address" : ::gai_strerror(shared_->status))};
+}
+
+base::Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port,
+                                           base::Deadline deadline) {
+  if (auto address = literal(host, port)) return std::vector<Address>{*address};
+  auto lookup = Lookup::start(host, port);
+  if (!lookup) return std::move(lookup).error();
   for (;;) {
-    {
-      std::lock_guard lock(lookup->mutex);
-      if (lookup->finished) {
-        if (lookup->status == 0 && !lookup->addresses.empty()) return std::move(lookup->addresses);
-        return base::Error{
-            base::Errc::unavailable,
-            base::cat("look up ", host, ": ",
-                      lookup->status == 0 ? "no address" : ::gai_strerror(lookup->status))};
-      }
-    }
-    pollfd wait{lookup->done.get(), POLLIN, 0};
-    if (::poll(&wait, 1, deadline.poll_timeout()) == 0 && deadline.passed())
+    pollfd wait{lookup->fd(), POLLIN, 0};
+    if (::poll(&wait, 1, deadline.poll_timeout()) > 0) return lookup->take();
+    if (deadline.passed())
       return base::Error{base::Errc::timeout, base::cat("look up ", host, ": no answer in time")};
   }
 }

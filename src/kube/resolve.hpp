@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,22 @@ bool is_ip_literal(const std::string& host);
 /// its data and keeps no exit waiting. Errors: Errc::unavailable, Errc::timeout.
 base::Result<std::vector<Address>> resolve(const std::string& host, std::uint16_t port,
                                            base::Deadline deadline);
+
+/// The same lookup for a caller with an event loop: waits for nothing.
+class Lookup {
+ public:
+  /// `host` is a name. Errors: Errc::unavailable, Errc::io.
+  static base::Result<Lookup> start(const std::string& host, std::uint16_t port);
+
+  /// Readable once the lookup is done; owned by this object.
+  [[nodiscard]] int fd() const;
+  /// The outcome, once; nothing useful before fd() is readable.
+  base::Result<std::vector<Address>> take();
+
+ private:
+  struct Shared;
+  explicit Lookup(std::shared_ptr<Shared> shared);
+  std::shared_ptr<Shared> shared_;
+};
 
 }  // namespace kube

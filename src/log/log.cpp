@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 
@@ -86,19 +87,25 @@ Level parse_level(std::string_view text) {
   return Level::info;
 }
 
-std::string format_line(std::int64_t unix_micros, Level level, std::string_view message,
-                        const Fields& fields) {
-  const std::time_t seconds = unix_micros / 1'000'000;
+std::string format_time(std::int64_t unix_micros) {
+  constexpr std::int64_t second = 1'000'000;
+  const auto micros = (unix_micros % second + second) % second;  // also before 1970
+  const std::time_t seconds = (unix_micros - micros) / second;
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   char date[32];
   const auto length = std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S.", &utc);
-  auto fraction = cat(unix_micros % 1'000'000);
+  auto fraction = cat(micros);
   fraction.insert(0, 6 - fraction.size(), '0');
+  return cat(std::string_view(date, length), fraction, 'Z');
+}
+
+std::string format_line(std::int64_t unix_micros, Level level, std::string_view message,
+                        const Fields& fields) {
   // one event, one line
   std::string text(message);
   std::replace(text.begin(), text.end(), '\n', ' ');
-  auto line = cat(std::string_view(date, length), fraction, "Z\t", to_string(level), '\t', text);
+  auto line = cat(format_time(unix_micros), '\t', to_string(level), '\t', text);
   char separator = '\t';
   for (const auto& [name, value] : fields) {
     line.append(cat(separator, base::to_lower(name), '=', stderr_value(value)));
@@ -119,7 +126,9 @@ std::string format_journal(std::string_view identifier, Level level, std::string
 }
 
 Logger::Logger(std::string identifier, std::string journal_socket)
-    : identifier_(std::move(identifier)), journal_path_(std::move(journal_socket)) {}
+    : identifier_(std::move(identifier)),
+      journal_path_(std::move(journal_socket)),
+      stderr_is_journal_(is_journal_stream(STDERR_FILENO, ::getenv("JOURNAL_STREAM"))) {}
 
 void Logger::write(Level level, std::string_view message, const Fields& fields) {
   if (level_ == Level::none || level < level_) return;
@@ -128,18 +137,25 @@ void Logger::write(Level level, std::string_view message, const Fields& fields) 
   const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
       std::chrono::system_clock::now().time_since_epoch());
   const auto line = format_line(now.count(), level, message, all);
-  (void)!::write(STDERR_FILENO, line.data(), line.size());
-  if (!journal_path_.empty()) send_journal(format_journal(identifier_, level, message, all));
+  const bool in_journal = send_journal(format_journal(identifier_, level, message, all));
+  if (!in_journal || !stderr_is_journal_) (void)!::write(STDERR_FILENO, line.data(), line.size());
+  if (sink_) sink_(now.count(), level, message, all);
 }
 
-void Logger::send_journal(const std::string& datagram) {
+bool is_journal_stream(int fd, const char* variable) {
+  struct stat status {};
+  if (variable == nullptr || ::fstat(fd, &status) != 0) return false;
+  return cat(status.st_dev, ":", status.st_ino) == variable;
+}
+
+bool Logger::send_journal(const std::string& datagram) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (journal_path_.size() >= sizeof address.sun_path) return;
+  if (journal_path_.empty() || journal_path_.size() >= sizeof address.sun_path) return false;
   std::memcpy(address.sun_path, journal_path_.c_str(), journal_path_.size());
   if (!journal_.valid()) {
     journal_.reset(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    if (!journal_.valid()) return;
+    if (!journal_.valid()) return false;
   }
   iovec part{const_cast<char*>(datagram.data()), datagram.size()};
   msghdr header{};
@@ -147,18 +163,14 @@ void Logger::send_journal(const std::string& datagram) {
   header.msg_namelen = sizeof address;
   header.msg_iov = &part;
   header.msg_iovlen = 1;
-  if (::sendmsg(journal_.get(), &header, MSG_NOSIGNAL) >= 0) return;
-  if (errno == ENOENT || errno == ECONNREFUSED) {
-    journal_path_.clear();  // no journal here: do not try again
-    return;
-  }
-  if (errno != EMSGSIZE && errno != ENOBUFS) return;
+  if (::sendmsg(journal_.get(), &header, MSG_NOSIGNAL) >= 0) return true;
+  if (errno != EMSGSIZE && errno != ENOBUFS) return false;
   // too big for a datagram: the protocol takes a sealed memory file instead
   base::UniqueFd memory(::memfd_create("journal-entry", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!memory.valid()) return;
+  if (!memory.valid()) return false;
   if (::write(memory.get(), datagram.data(), datagram.size()) !=
       static_cast<ssize_t>(datagram.size()))
-    return;
+    return false;
   (void)::fcntl(memory.get(), F_ADD_SEALS,
                 F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
@@ -172,7 +184,7 @@ void Logger::send_journal(const std::string& datagram) {
   item->cmsg_len = CMSG_LEN(sizeof(int));
   const int fd = memory.get();
   std::memcpy(CMSG_DATA(item), &fd, sizeof fd);
-  (void)::sendmsg(journal_.get(), &header, MSG_NOSIGNAL);
+  return ::sendmsg(journal_.get(), &header, MSG_NOSIGNAL) >= 0;
 }
 
 }  // namespace logging

@@ -5,60 +5,32 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "pod/places.hpp"
 
 namespace pod {
 namespace {
 
 using Json = nlohmann::json;
 
-/// Where in a Pod a value stands; it fixes the type the value must have.
-enum class At {
-  skip,
-  root,
-  metadata,
-  string_map,
-  spec,
-  containers,
-  container,
-  args,
-  env,
-  env_entry,
-  security,
-  text,
-  number,
-};
-
-enum class Type { any, object, array, text, number };
-
-Type type_of(At at) {
-  switch (at) {
-    case At::skip:
-      return Type::any;
-    case At::containers:
-    case At::args:
-    case At::env:
-      return Type::array;
-    case At::text:
-      return Type::text;
-    case At::number:
-      return Type::number;
-    default:
-      return Type::object;
-  }
-}
-
 class Handler : public nlohmann::json_sax<Json> {
  public:
   bool null() override {
     auto at = child();
     step();
-    // An absent list, map or string; but there is no absent element or document.
-    if (at == At::root || at == At::container || at == At::env_entry) return wrong_type(at, "null");
-    return true;
+    return !always_there(at) || wrong_type(at, "null");
   }
-  bool boolean(bool) override { return other("a boolean"); }
-  bool number_integer(number_integer_t value) override { return integer(value < 0, 0); }
-  bool number_unsigned(number_unsigned_t value) override { return integer(false, value); }
+  bool boolean(bool value) override {
+    auto at = child();
+    step();
+    if (at == At::flag) *flag_ = value;
+    return at == At::skip || at == At::flag || wrong_type(at, "a boolean");
+  }
+  bool number_integer(number_integer_t value) override {
+    return any_integer(value < 0 ? 0 : static_cast<std::uint64_t>(value), value);
+  }
+  bool number_unsigned(number_unsigned_t value) override {
+    return any_integer(value, value > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(value));
+  }
   bool number_float(number_float_t, const string_t&) override { return other("a number"); }
   bool binary(binary_t&) override { return other("binary data"); }
 
@@ -81,7 +53,23 @@ class Handler : public nlohmann::json_sax<Json> {
   }
 
   bool end_object() override {
-    if (stack_.back().at == At::env_entry) container_->env[env_name_] = std::move(env_value_);
+    switch (stack_.back().at) {
+      case At::env_entry:
+        container_->env[env_name_] = std::move(env_value_);
+        break;
+      case At::owner:
+        if (controller_ && !pod_.owner) pod_.owner = std::move(owner_);
+        break;
+      case At::condition:
+        if (condition_type_ == "PodScheduled" && condition_status_ == "True")
+          pod_.scheduled_at = std::move(condition_time_);
+        break;
+      case At::address:
+        if (!address_.empty()) pod_.ips.push_back(std::move(address_));
+        break;
+      default:
+        break;
+    }
     return close();
   }
   bool end_array() override { return close(); }
@@ -103,6 +91,8 @@ class Handler : public nlohmann::json_sax<Json> {
     if (!kind_.empty() && kind_ != "Pod")
       return base::Error{base::Errc::invalid_input,
                          base::cat("pod: kind is ", base::quote(kind_), ", expected \"Pod\"")};
+    pod_.deleting = !deletion_time_.empty();
+    if (pod_.ips.empty() && !pod_ip_.empty()) pod_.ips.push_back(std::move(pod_ip_));
     for (auto& container : init_) container.init = true;
     pod_.containers = std::move(init_);
     pod_.containers.insert(pod_.containers.end(), std::make_move_iterator(main_.begin()),
@@ -132,13 +122,16 @@ class Handler : public nlohmann::json_sax<Json> {
           return text(message_);
         }
         if (key == "metadata") {
-          pod_ = Pod{};
+          reset_metadata();
           return At::metadata;
         }
         if (key == "spec") {
-          init_.clear();
-          main_.clear();
+          reset_spec();
           return At::spec;
+        }
+        if (key == "status") {
+          reset_status();
+          return At::status;
         }
         return At::skip;
       case At::metadata:
@@ -148,12 +141,31 @@ class Handler : public nlohmann::json_sax<Json> {
         if (key == "resourceVersion") return text(pod_.resource_version);
         if (key == "labels") return strings(pod_.labels);
         if (key == "annotations") return strings(pod_.annotations);
+        if (key == "deletionTimestamp") return text(deletion_time_);
+        if (key == "ownerReferences") {
+          pod_.owner.reset();
+          return At::owners;
+        }
         return At::skip;
       case At::string_map:
         return text((*map_)[key]);
+      case At::owners:
+        owner_ = {};
+        controller_ = false;
+        return At::owner;
+      case At::owner:
+        if (key == "controller") return flag(controller_);
+        if (key == "kind") return text(owner_.kind);
+        if (key == "name") return text(owner_.name);
+        if (key == "uid") return text(owner_.uid);
+        return At::skip;
       case At::spec:
         if (key == "initContainers") return list(init_);
         if (key == "containers") return list(main_);
+        if (key == "nodeName") return text(pod_.node_name);
+        if (key == "restartPolicy") return text(pod_.restart_policy);
+        if (key == "serviceAccountName") return text(pod_.service_account);
+        if (key == "hostNetwork") return flag(pod_.host_network);
         return At::skip;
       case At::containers:
         container_ = &list_->emplace_back();
@@ -188,9 +200,65 @@ class Handler : public nlohmann::json_sax<Json> {
         if (key == "runAsUser") return number(container_->run_as_user);
         if (key == "runAsGroup") return number(container_->run_as_group);
         return At::skip;
-      case At::skip:
-      case At::text:
-      case At::number:
+      default:
+        return child_of_status(parent.at, key);
+    }
+  }
+
+  /// child() for what is below `status`.
+  At child_of_status(At parent, const std::string& key) {
+    switch (parent) {
+      case At::status:
+        if (key == "phase") return text(pod_.phase);
+        if (key == "podIP") return text(pod_ip_);
+        if (key == "podIPs") {
+          pod_.ips.clear();
+          return At::addresses;
+        }
+        if (key == "conditions") {
+          pod_.scheduled_at.clear();
+          return At::conditions;
+        }
+        if (key == "initContainerStatuses") {
+          pod_.init_statuses.clear();
+          return At::init_statuses;
+        }
+        return At::skip;
+      case At::conditions:
+        condition_type_.clear();
+        condition_status_.clear();
+        condition_time_.clear();
+        return At::condition;
+      case At::condition:
+        if (key == "type") return text(condition_type_);
+        if (key == "status") return text(condition_status_);
+        if (key == "lastTransitionTime") return text(condition_time_);
+        return At::skip;
+      case At::addresses:
+        address_.clear();
+        return At::address;
+      case At::address:
+        return key == "ip" ? text(address_) : At::skip;
+      case At::init_statuses:
+        init_status_ = &pod_.init_statuses.emplace_back();
+        return At::init_status;
+      case At::init_status:
+        if (key == "name") return text(init_status_->name);
+        if (key == "restartCount") return integer(init_status_->restart_count);
+        if (key == "state") return state(init_status_->terminated);
+        if (key == "lastState") return state(init_status_->last_terminated);
+        return At::skip;
+      case At::state:
+        if (key != "terminated") return At::skip;
+        termination_->reset();
+        return At::termination;
+      case At::termination:
+        if (key == "exitCode") return integer((*termination_)->exit_code);
+        if (key == "reason") return text((*termination_)->reason);
+        if (key == "message") return text((*termination_)->message);
+        if (key == "finishedAt") return text((*termination_)->finished_at);
+        return At::skip;
+      default:
         break;
     }
     return At::skip;
@@ -206,6 +274,21 @@ class Handler : public nlohmann::json_sax<Json> {
     number_ = &target;
     return At::number;
   }
+  At integer(std::int32_t& target) {
+    target = 0;
+    integer_ = &target;
+    return At::integer;
+  }
+  At flag(bool& target) {
+    target = false;
+    flag_ = &target;
+    return At::flag;
+  }
+  At state(std::optional<Termination>& target) {
+    target.reset();
+    termination_ = &target;
+    return At::state;
+  }
   At strings(std::map<std::string, std::string>& target) {
     target.clear();
     map_ = &target;
@@ -215,6 +298,27 @@ class Handler : public nlohmann::json_sax<Json> {
     target.clear();
     list_ = &target;
     return At::containers;
+  }
+
+  void reset_metadata() {
+    for (auto* value :
+         {&pod_.name, &pod_.name_space, &pod_.uid, &pod_.resource_version, &deletion_time_})
+      value->clear();
+    pod_.labels.clear();
+    pod_.annotations.clear();
+    pod_.owner.reset();
+  }
+  void reset_spec() {
+    init_.clear();
+    main_.clear();
+    for (auto* value : {&pod_.node_name, &pod_.restart_policy, &pod_.service_account})
+      value->clear();
+    pod_.host_network = false;
+  }
+  void reset_status() {
+    for (auto* value : {&pod_.phase, &pod_.scheduled_at, &pod_ip_}) value->clear();
+    pod_.ips.clear();
+    pod_.init_statuses.clear();
   }
 
   /// Counts a finished child of a list; called before its errors are worded, so
@@ -229,6 +333,7 @@ class Handler : public nlohmann::json_sax<Json> {
     if (type_of(at) != type && at != At::skip) return wrong_type(at, name);
     if (stack_.size() >= static_cast<std::size_t>(base::max_json_depth))
       return fail(base::cat("nested deeper than ", base::max_json_depth, " levels"));
+    if (at == At::termination) termination_->emplace();
     stack_.push_back({at, type == Type::array, {}});
     return true;
   }
@@ -238,14 +343,21 @@ class Handler : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool integer(bool negative, std::uint64_t value) {
+  /// The same number twice; each is cut off at the bounds of its type.
+  bool any_integer(std::uint64_t natural, std::int64_t value) {
     auto at = child();
     step();
     if (at == At::skip) return true;
-    if (at != At::number) return wrong_type(at, "a number");
-    if (negative || value > UINT32_MAX)
-      return fail(where() + ": not an integer from 0 to 4294967295");
-    *number_ = static_cast<std::uint32_t>(value);
+    if (at == At::number) {
+      if (value < 0 || natural > UINT32_MAX)
+        return fail(base::cat(where(), ": not ", describe(Type::number)));
+      *number_ = static_cast<std::uint32_t>(natural);
+      return true;
+    }
+    if (at != At::integer) return wrong_type(at, "a number");
+    if (value < INT32_MIN || value > INT32_MAX)
+      return fail(base::cat(where(), ": not ", describe(Type::integer)));
+    *integer_ = static_cast<std::int32_t>(value);
     return true;
   }
 
@@ -256,21 +368,7 @@ class Handler : public nlohmann::json_sax<Json> {
   }
 
   bool wrong_type(At at, std::string_view got) {
-    std::string_view wanted = "an object";
-    switch (type_of(at)) {
-      case Type::array:
-        wanted = "a list";
-        break;
-      case Type::text:
-        wanted = "a string";
-        break;
-      case Type::number:
-        wanted = "an integer from 0 to 4294967295";
-        break;
-      default:
-        break;
-    }
-    return fail(base::cat(where(), ": expected ", wanted, ", found ", got));
+    return fail(base::cat(where(), ": expected ", describe(type_of(at)), ", found ", got));
   }
 
   std::string where() const {
@@ -300,13 +398,25 @@ class Handler : public nlohmann::json_sax<Json> {
   std::string message_;
   std::string env_name_;
   std::string env_value_;
+  Owner owner_;
+  bool controller_ = false;
+  std::string deletion_time_;
+  std::string pod_ip_;
+  std::string condition_type_;
+  std::string condition_status_;
+  std::string condition_time_;
+  std::string address_;
   std::vector<Frame> stack_;
   // What the innermost value of each kind writes to; none outlives its value.
   std::string* text_ = nullptr;
   std::optional<std::uint32_t>* number_ = nullptr;
+  std::int32_t* integer_ = nullptr;
+  bool* flag_ = nullptr;
   std::map<std::string, std::string>* map_ = nullptr;
   std::vector<Container>* list_ = nullptr;
   Container* container_ = nullptr;
+  InitStatus* init_status_ = nullptr;
+  std::optional<Termination>* termination_ = nullptr;
   std::string failure_;
 };
 

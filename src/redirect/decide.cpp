@@ -1,6 +1,7 @@
 #include "redirect/decide.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/strings.hpp"
 
@@ -10,16 +11,26 @@ namespace {
 using base::cat;
 using base::Error;
 
-constexpr std::string_view proxy_container = "istio-proxy";
 constexpr std::string_view init_container = "istio-init";
-constexpr std::string_view inject_key = "sidecar.istio.io/inject";
-constexpr std::string_view status_key = "sidecar.istio.io/status";
+
+/// The variables of the proxy that are read, and no others: see Proxy.
+enum class Variable : std::uint8_t { disable_envoy, dns_capture, dual_stack, invalid_drop };
+constexpr auto variables = std::to_array<std::string_view>(
+    {"DISABLE_ENVOY", "ISTIO_META_DNS_CAPTURE", "ISTIO_DUAL_STACK", "INVALID_DROP"});
+
+constexpr std::string_view name_of(Variable variable) {
+  return variables[static_cast<std::size_t>(variable)];
+}
 
 /// What the containers named istio-proxy say, together.
 struct Proxy {
+  [[nodiscard]] const std::optional<std::string>& get(Variable variable) const {
+    return env[static_cast<std::size_t>(variable)];
+  }
+
   bool found = false;
   std::string type;
-  std::map<std::string, std::string> env;
+  std::array<std::optional<std::string>, variables.size()> env;
   std::optional<std::uint32_t> user;
   std::optional<std::uint32_t> group;
 };
@@ -29,8 +40,10 @@ Proxy find_proxy(const pod::Pod& pod) {
   for (const auto& container : pod.containers) {
     if (container.name != proxy_container) continue;
     proxy.found = true;
-    for (const auto& [name, value] : container.env) proxy.env[name] = value;
-    if (container.args.size() >= 2 && container.args[0] == "proxy") proxy.type = container.args[1];
+    for (std::size_t i = 0; i < variables.size(); ++i)
+      if (auto at = container.env.find(std::string(variables[i])); at != container.env.end())
+        proxy.env[i] = at->second;
+    if (auto type = proxy_type(container.args)) proxy.type = *type;
     if (container.run_as_user) proxy.user = container.run_as_user;
     if (container.run_as_group) proxy.group = container.run_as_group;
   }
@@ -45,25 +58,34 @@ std::string container_names(const pod::Pod& pod) {
 }
 
 /// A flag of the proxy's environment; unparsable counts as false, with a warning.
-bool proxy_flag(const Proxy& proxy, const std::string& name, std::vector<std::string>& warnings) {
-  auto at = proxy.env.find(name);
-  if (at == proxy.env.end()) return false;
-  auto value = base::parse_go_bool(at->second);
-  if (!value && !at->second.empty())
-    warnings.push_back(cat("environment variable ", name, " of ", proxy_container, " is ",
-                           base::quote(at->second), ", not true or false, ignoring"));
+bool proxy_flag(const Proxy& proxy, Variable variable, std::vector<std::string>& warnings) {
+  const auto& text = proxy.get(variable);
+  if (!text) return false;
+  auto value = base::parse_go_bool(*text);
+  if (!value && !text->empty())
+    warnings.push_back(cat("environment variable ", name_of(variable), " of ", proxy_container,
+                           " is ", base::quote(*text), ", not true or false, ignoring"));
   return value.value_or(false);
 }
 
 /// The label replaces the annotation, even when it is empty.
 std::string_view injection(const pod::Pod& pod) {
-  const std::string key(inject_key);
-  if (auto at = pod.labels.find(key); at != pod.labels.end()) return at->second;
-  if (auto at = pod.annotations.find(key); at != pod.annotations.end()) return at->second;
+  if (auto at = pod.labels.find(std::string(key_of(Annotation::inject))); at != pod.labels.end())
+    return at->second;
+  if (const auto* value = find_annotation(pod.annotations, Annotation::inject)) return *value;
   return {};
 }
 
 }  // namespace
+
+bool is_read_variable(std::string_view name) {
+  return std::find(variables.begin(), variables.end(), name) != variables.end();
+}
+
+std::optional<std::string_view> proxy_type(const std::vector<std::string>& args) {
+  if (args.size() >= 2 && args[0] == "proxy") return args[1];
+  return std::nullopt;
+}
 
 std::string_view to_string(SkipReason reason) {
   switch (reason) {
@@ -117,8 +139,8 @@ base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host) {
       return skip(SkipReason::istio_init, "the pod's istio-init container sets up redirection");
 
   const auto proxy = find_proxy(pod);
-  if (auto at = proxy.env.find("DISABLE_ENVOY");
-      at != proxy.env.end() && base::parse_go_bool(at->second).value_or(false))
+  if (const auto& disabled = proxy.get(Variable::disable_envoy);
+      disabled && base::parse_go_bool(*disabled).value_or(false))
     return skip(SkipReason::envoy_disabled, "DISABLE_ENVOY is set on istio-proxy");
   if (!proxy.found)
     return skip(SkipReason::no_proxy,
@@ -126,9 +148,9 @@ base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host) {
   if (!proxy.type.empty() && proxy.type != "sidecar")
     return skip(SkipReason::not_sidecar, cat("the proxy is a ", proxy.type, ", not a sidecar"));
   if (auto inject = injection(pod); !base::parse_go_bool(inject).value_or(true))
-    return skip(SkipReason::injection_disabled, cat(inject_key, " is ", inject));
-  if (!pod.annotations.contains(std::string(status_key)))
-    return skip(SkipReason::not_injected, cat("no annotation ", status_key));
+    return skip(SkipReason::injection_disabled, cat(key_of(Annotation::inject), " is ", inject));
+  if (find_annotation(pod.annotations, Annotation::status) == nullptr)
+    return skip(SkipReason::not_injected, cat("no annotation ", key_of(Annotation::status)));
 
   RedirectPlan plan;
   bool none = false;
@@ -140,11 +162,11 @@ base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host) {
   if (proxy.user.value_or(0) != 0) plan.config.proxy_uids = {Owner::numeric(*proxy.user)};
   if (proxy.group.value_or(0) != 0) plan.config.proxy_gids = {Owner::numeric(*proxy.group)};
 
-  plan.config.redirect_dns = proxy_flag(proxy, "ISTIO_META_DNS_CAPTURE", plan.warnings);
+  plan.config.redirect_dns = proxy_flag(proxy, Variable::dns_capture, plan.warnings);
   // the pod's own resolv.conf does not exist yet: all of port 53 is captured
   plan.config.capture_all_dns = plan.config.redirect_dns;
-  plan.dual_stack = proxy_flag(proxy, "ISTIO_DUAL_STACK", plan.warnings);
-  plan.config.drop_invalid = proxy_flag(proxy, "INVALID_DROP", plan.warnings);
+  plan.dual_stack = proxy_flag(proxy, Variable::dual_stack, plan.warnings);
+  plan.config.drop_invalid = proxy_flag(proxy, Variable::invalid_drop, plan.warnings);
 
   auto include = parse_owner_selection(host.owner_groups_include);
   if (!include) return in_pod(include.error().wrap("environment ISTIO_OUTBOUND_OWNER_GROUPS"));

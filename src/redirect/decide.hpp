@@ -1,7 +1,9 @@
 // The decision: what is to be done for one pod. Pure.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -68,7 +70,40 @@ using Decision = std::variant<Skip, RedirectPlan>;
 /// pod, the annotation, its value and what is allowed.
 base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host);
 
+/// The container whose arguments, environment and user decide() reads; of all
+/// others the name alone.
+inline constexpr std::string_view proxy_container = "istio-proxy";
+/// Does decide() read this variable of the proxy's environment?
+bool is_read_variable(std::string_view name);
+/// What the proxy is ("sidecar"), when its first two arguments say so; decide()
+/// reads no others.
+std::optional<std::string_view> proxy_type(const std::vector<std::string>& args);
+
 // annotations.cpp
+
+/// The annotations that redirection reads; names as in their keys.
+enum class Annotation : std::uint8_t {
+  inject,
+  status,
+  interception_mode,
+  include_outbound_ranges,
+  exclude_outbound_ranges,
+  exclude_inbound_ports,
+  include_inbound_ports,
+  exclude_outbound_ports,
+  include_outbound_ports,
+  exclude_interfaces,
+  reroute_interfaces,
+  kubevirt_interfaces,  ///< the old name of reroute_interfaces, which replaces it
+};
+inline constexpr std::size_t annotation_count = 12;
+/// "sidecar.istio.io/status"...
+std::string_view key_of(Annotation annotation);
+/// Null when the pod has none.
+const std::string* find_annotation(const std::map<std::string, std::string>& annotations,
+                                   Annotation annotation);
+/// Is this the key of one of them? Any other may be dropped from a pod.
+bool is_read_annotation(std::string_view key);
 
 /// Fills the annotation-driven fields of `config`, in the reference's order;
 /// the first bad annotation is the error. `none` is set when the mode is NONE.

@@ -31,4 +31,11 @@ TEST(Json, RefusesMalformed) {
     EXPECT_FALSE(base::parse_json(bad, "x")) << bad;
 }
 
+TEST(Json, NothingMayFollowANulByte) {
+  const std::string text("{}\0]", 4);
+  auto json = base::parse_json(text, "file");
+  ASSERT_FALSE(json.ok());
+  EXPECT_EQ(json.error().message, "file is not valid JSON at line 1, column 3");
+}
+
 }  // namespace

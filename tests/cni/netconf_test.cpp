@@ -68,6 +68,15 @@ TEST(Netconf, Codes) {
   EXPECT_EQ(code(R"({"name":"n","timeout_seconds":"3"})"), Code::decoding_failure);
 }
 
+TEST(Netconf, Gate) {
+  EXPECT_FALSE(good(R"({"name":"n"})").gate);
+  EXPECT_FALSE(good(R"({"name":"n","gate":null})").gate);
+  EXPECT_FALSE(good(R"({"name":"n","gate":false})").gate);
+  EXPECT_TRUE(good(R"({"name":"n","gate":true})").gate);
+  for (auto bad : {"1", "\"true\"", "[]"})
+    EXPECT_EQ(code(std::string(R"({"name":"n","gate":)") + bad + "}"), Code::decoding_failure);
+}
+
 TEST(Netconf, MissingVersionIs010) { EXPECT_EQ(good(R"({"name":"n"})").version.text(), "0.1.0"); }
 
 std::string result(const std::string& version, const std::string& previous) {

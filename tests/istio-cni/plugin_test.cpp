@@ -7,95 +7,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "istio-cni/fake_edges.hpp"
+
 namespace {
 
 using base::Errc;
 using base::Error;
+using fakes::FakeEdges;
+using fakes::mesh_pod;
 using testing::HasSubstr;
-
-/// A kernel that holds what was applied last, or lies about it.
-class FakeBackend final : public netfilter::Backend {
- public:
-  explicit FakeBackend(std::string name) : name_(std::move(name)) {}
-  [[nodiscard]] std::string_view name() const override { return name_; }
-  base::Status apply(const redirect::Ruleset&) override {
-    ++applied;
-    if (fail) return *fail;
-    held = !loses_rules;
-    return base::success();
-  }
-  base::Result<netfilter::Comparison> compare(const redirect::Ruleset&) override {
-    if (held) return netfilter::Comparison{};
-    return netfilter::Comparison{true, {"nat ISTIO_OUTPUT is missing"}};
-  }
-  base::Status remove(const redirect::Ruleset&) override {
-    ++removed;
-    held = false;
-    return base::success();
-  }
-  int applied = 0;
-  int removed = 0;
-  bool held = false;
-  bool loses_rules = false;
-  std::optional<Error> fail;
-
- private:
-  std::string name_;
-};
-
-pod::Pod mesh_pod() {
-  pod::Pod pod;
-  pod.name = "web-1";
-  pod.name_space = "shop";
-  pod.uid = "u-1";
-  pod.annotations["sidecar.istio.io/status"] = "{}";
-  pod::Container proxy;
-  proxy.name = "istio-proxy";
-  pod.containers = {proxy};
-  return pod;
-}
-
-class FakeEdges final : public istio_cni::Edges {
- public:
-  base::Status lookup_ready(const cni::Netconf&, base::Deadline) override { return ready; }
-  base::Result<pod::Pod> find_pod(const cni::Netconf&, const istio_cni::PodRequest& request,
-                                  base::Deadline,
-                                  const std::function<void(int, const Error&)>&) override {
-    ++lookups;
-    asked_uid = request.uid;
-    return pod;
-  }
-  base::Status check_namespace(const std::string&) override { return namespace_status; }
-  base::Status enter_namespace(const std::string&) override {
-    entered = true;
-    return namespace_status;
-  }
-  base::Result<netns::HostIp> host_ip(bool) override {
-    return netns::HostIp{redirect::Ip::parse("10.0.0.2").value(), ipv6};
-  }
-  base::Result<bool> legacy_rules_present() override { return legacy; }
-  base::Status probe_nftables() override { return nft_offered; }
-  netfilter::Backend& nftables() override { return nft; }
-  netfilter::Backend& iptables() override { return ipt; }
-  base::Status apply_routes(const redirect::Ruleset&) override { return base::success(); }
-  base::Result<std::vector<std::string>> compare_routes(const redirect::Ruleset&) override {
-    return route_differences;
-  }
-  base::Status resolve_owners(redirect::Config&) override { return base::success(); }
-
-  base::Status ready = base::success();
-  base::Result<pod::Pod> pod = mesh_pod();
-  base::Status namespace_status = base::success();
-  base::Status nft_offered = base::success();
-  std::vector<std::string> route_differences;
-  FakeBackend nft{"nftables"};
-  FakeBackend ipt{"iptables"};
-  bool legacy = false;
-  bool ipv6 = false;
-  bool entered = false;
-  int lookups = 0;
-  std::string asked_uid;
-};
+using testing::Not;
 
 class Plugin : public testing::Test {
  protected:
@@ -183,6 +104,172 @@ TEST_F(Plugin, LookupFailureIsTryAgainLater) {
   EXPECT_FALSE(edges.entered);
 }
 
+TEST_F(Plugin, TheAgentsPodIsUsed) {
+  edges.pod = Error{Errc::unavailable, "not to be asked"};
+  for (const bool with_uid : {true, false}) {
+    if (!with_uid) env["CNI_ARGS"] = "K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1";
+    edges.answer = agent::Answer{mesh_pod(), ""};
+    const auto outcome = run("ADD", conf);
+    EXPECT_EQ(outcome.exit_status, 0) << outcome.out;
+    EXPECT_THAT(log_text, HasSubstr("lookup_from=agent"));
+    EXPECT_THAT(log_text, HasSubstr("pod_uid=u-1"));
+    EXPECT_EQ(edges.told.back().lookup, "agent");
+    EXPECT_EQ(edges.told.back().uid, "u-1");
+  }
+  EXPECT_EQ(edges.questions, 2);
+  EXPECT_EQ(edges.lookups, 0);
+  EXPECT_EQ(edges.nft.applied, 2);
+}
+
+TEST_F(Plugin, WithoutTheAgentsPodTheApiServerIsAsked) {
+  auto other = [](auto change) {
+    auto pod = mesh_pod();
+    change(pod);
+    return agent::Answer{pod, ""};
+  };
+  struct Case {
+    base::Result<agent::Answer> answer;
+    std::string logged;  ///< "" nothing
+  };
+  const std::vector<Case> cases{
+      {Error{Errc::not_found, "no socket"}, ""},
+      {Error{Errc::unavailable, "nobody listens"}, "nobody listens"},
+      {Error{Errc::timeout, "in time"}, "in time"},
+      {Error{Errc::refused, "user 7"}, "user 7"},
+      {Error{Errc::invalid_input, "nonsense"}, "nonsense"},
+      {agent::Answer{Error{Errc::not_found, "HTTP 404"}, ""}, "HTTP 404"},
+      {agent::Answer{Error{Errc::mismatch, "another uid"}, ""}, "another uid"},
+      {other([](auto& pod) { pod.uid = "u-0"; }), "with uid \"u-0\""},
+      {other([](auto& pod) { pod.uid = ""; }), "with uid"},
+      {other([](auto& pod) { pod.name = "web-2"; }), "shop/web-2"},
+      {other([](auto& pod) { pod.name_space = "else"; }), "else/web-1"}};
+  int lookups = 0;
+  for (const auto& [answer, logged] : cases) {
+    edges.answer = answer;
+    const auto outcome = run("ADD", conf);
+    EXPECT_EQ(outcome.exit_status, 0) << outcome.out;
+    EXPECT_EQ(edges.lookups, ++lookups) << logged;
+    EXPECT_THAT(log_text, HasSubstr("lookup_from=api"));
+    EXPECT_EQ(edges.told.back().lookup, "api");
+    if (logged.empty())
+      EXPECT_THAT(log_text, Not(HasSubstr("asking the API server")));
+    else
+      EXPECT_THAT(log_text, testing::AllOf(HasSubstr("asking the API server"), HasSubstr(logged)));
+  }
+}
+
+TEST_F(Plugin, NeitherAgentNorApiServer) {
+  edges.answer = Error{Errc::unavailable, "the agent closed the connection"};
+  edges.pod = Error{Errc::unavailable, "connection refused"};
+  EXPECT_EQ(code(run("ADD", conf)), 11);
+  EXPECT_THAT(log_text, Not(HasSubstr("lookup_from")));
+  EXPECT_EQ(edges.told.back().lookup, "");
+  EXPECT_EQ(edges.told.back().result, "error");
+  EXPECT_FALSE(edges.entered);
+}
+
+TEST_F(Plugin, TheAgentHasAThirdOfTheTimeAndThreeSecondsAtMost) {
+  edges.answer = agent::Answer{mesh_pod(), ""};
+  auto given = [&](const std::string& seconds) {
+    run("ADD", std::string(conf).insert(1, "\"timeout_seconds\":" + seconds + ","));
+    return edges.agent_time.count();
+  };
+  EXPECT_NEAR(static_cast<double>(given("30")), 3000, 50);
+  EXPECT_NEAR(static_cast<double>(given("3")), 1000, 50);
+}
+
+TEST_F(Plugin, TheAgentSetsTheLogLevelAtOnce) {
+  edges.answer = agent::Answer{mesh_pod(), "error"};
+  run("ADD", conf);
+  EXPECT_EQ(log_text, "") << "the line about success is below that level";
+  edges.answer = agent::Answer{mesh_pod(), ""};
+  run("ADD", conf);
+  EXPECT_THAT(log_text, HasSubstr("decision=redirect")) << "the plugin's own";
+  edges.answer = agent::Answer{mesh_pod(), "info"};
+  run("ADD", std::string(conf).insert(1, R"("plugin_log_level":"error",)"));
+  EXPECT_THAT(log_text, HasSubstr("decision=redirect"));
+  edges.answer = agent::Answer{Error{Errc::not_found, "404"}, "error"};
+  run("ADD", conf);
+  EXPECT_EQ(log_text, "") << "also when there is no pod in the answer";
+}
+
+TEST_F(Plugin, EveryAddIsTold) {
+  run("ADD", conf);
+  ASSERT_EQ(edges.told.size(), 1U);
+  const auto& done = edges.told[0];
+  EXPECT_EQ(done.command, "ADD");
+  EXPECT_EQ(done.decision, "redirect");
+  EXPECT_EQ(done.result, "success");
+  EXPECT_EQ(done.error_code, 0);
+  EXPECT_EQ(done.message, "");
+  EXPECT_EQ(done.backend, "nftables");
+  EXPECT_EQ(done.name_space, "shop");
+  EXPECT_EQ(done.name, "web-1");
+  EXPECT_EQ(done.uid, "u-1");
+  EXPECT_EQ(done.container_id, "c0ffee");
+  EXPECT_EQ(done.netns, "/ns");
+  EXPECT_EQ(done.lookup, "api");
+  EXPECT_TRUE(done.lookup_time && done.rules_time && done.verify_time);
+  EXPECT_GE(done.total, *done.lookup_time + *done.rules_time + *done.verify_time);
+
+  edges.pod.value().containers.clear();
+  run("ADD", conf);
+  EXPECT_EQ(edges.told[1].decision, "no-proxy");
+  EXPECT_EQ(edges.told[1].result, "success");
+  EXPECT_EQ(edges.told[1].backend, "");
+  EXPECT_TRUE(edges.told[1].lookup_time.has_value());
+  EXPECT_FALSE(edges.told[1].rules_time || edges.told[1].verify_time);
+
+  env["CNI_ARGS"] = "K8S_POD_NAMESPACE=kube-system;K8S_POD_NAME=dns";
+  run("ADD", conf);
+  EXPECT_EQ(edges.told[2].decision, "excluded-namespace");
+  EXPECT_EQ(edges.told[2].lookup, "");
+  EXPECT_FALSE(edges.told[2].lookup_time.has_value());
+
+  EXPECT_EQ(edges.told.size(), 3U);
+}
+
+TEST_F(Plugin, EveryFailureIsTold) {
+  auto last = [&] { return edges.told.empty() ? agent::Outcome{} : edges.told.back(); };
+  edges.nft.loses_rules = true;
+  run("ADD", conf);
+  EXPECT_EQ(last().decision, "failed");
+  EXPECT_EQ(last().result, "error");
+  EXPECT_EQ(last().error_code, 102);
+  EXPECT_THAT(last().message, HasSubstr("nat ISTIO_OUTPUT is missing"));
+  run("CHECK", conf);
+  EXPECT_EQ(last().command, "CHECK");
+  EXPECT_EQ(last().error_code, 102);
+  run("CHECK", R"({"cniVersion":"0.3.1","name":"n"})");
+  EXPECT_EQ(last().error_code, 1);
+  EXPECT_EQ(last().name, "web-1");
+  run("ADD", R"({"cniVersion":"1.0.0","name":"n","prevResult":7})");
+  EXPECT_EQ(last().command, "ADD");
+  EXPECT_EQ(last().result, "error");
+  EXPECT_EQ(last().name, "web-1");
+  env["CNI_ARGS"] = "K8S_POD_NAME";
+  run("ADD", conf);
+  EXPECT_EQ(last().error_code, 4);
+  EXPECT_EQ(last().container_id, "c0ffee");
+  EXPECT_EQ(edges.told.size(), 5U);
+  run("ADD", "{");
+  EXPECT_EQ(edges.told.size(), 5U) << "whom to tell is in the configuration";
+}
+
+TEST_F(Plugin, DelIsToldAndAsksNobody) {
+  run("DEL", conf);
+  ASSERT_EQ(edges.told.size(), 1U);
+  EXPECT_EQ(edges.told[0].command, "DEL");
+  EXPECT_EQ(edges.told[0].result, "success");
+  EXPECT_EQ(edges.told[0].decision, "");
+  EXPECT_EQ(edges.told[0].uid, "u-1");
+  EXPECT_EQ(edges.questions, 0);
+  EXPECT_EQ(log_text, "");
+  run("GC", R"({"cniVersion":"1.1.0","name":"n"})");
+  run("STATUS", R"({"cniVersion":"1.1.0","name":"n"})");
+  EXPECT_EQ(edges.told.size(), 1U);
+}
+
 TEST_F(Plugin, HostNamespaceIsRefusedBeforeAnything) {
   edges.namespace_status = Error{Errc::refused, "the host's own network namespace"};
   const auto outcome = run("ADD", conf);
@@ -265,7 +352,34 @@ TEST_F(Plugin, DelAlwaysSucceedsAndTouchesNothing) {
   const auto outcome = run("DEL", conf);
   EXPECT_EQ(outcome.exit_status, 0);
   EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(edges.lookups + edges.questions, 0);
+}
+
+TEST_F(Plugin, ClosedGateLetsNoPodStart) {
+  const std::string gate =
+      R"({"cniVersion":"1.1.0","name":"net","type":"istio-cni","gate":true,)"
+      R"("exclude_namespaces":["kube-system"],"pod_namespace":"istio-system"})";
+  // also those that would pass by their name: there is no network for them either
+  for (const auto* args : {"K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;K8S_POD_UID=u-1",
+                           "K8S_POD_NAMESPACE=kube-system;K8S_POD_NAME=dns",
+                           "K8S_POD_NAMESPACE=istio-system;K8S_POD_NAME=istio-cni-node-x", ""}) {
+    env["CNI_ARGS"] = args;
+    for (const auto* command : {"ADD", "CHECK"}) {
+      const auto outcome = run(command, gate);
+      EXPECT_EQ(outcome.exit_status, 1) << command << " " << args;
+      EXPECT_EQ(code(outcome), 11) << command << " " << args;
+      EXPECT_THAT(outcome.out, HasSubstr("no primary network on this node yet"));
+    }
+  }
   EXPECT_EQ(edges.lookups, 0);
+  EXPECT_FALSE(edges.entered);
+  EXPECT_EQ(edges.nft.applied, 0);
+  const auto status = run("STATUS", gate);
+  EXPECT_EQ(code(status), 50);
+  EXPECT_THAT(status.out, HasSubstr("no primary network on this node yet"));
+  // nothing to undo, and nothing that could hinder a runtime's cleaning up
+  EXPECT_EQ(run("DEL", gate).exit_status, 0);
+  EXPECT_EQ(run("GC", gate).exit_status, 0);
 }
 
 TEST_F(Plugin, GcAndStatus) {

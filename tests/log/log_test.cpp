@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include "base/strings.hpp"
+
 namespace {
 
 using logging::Level;
@@ -90,6 +92,17 @@ TEST_F(Journal, LargeRecordsTravelInAMemoryFile) {
   ASSERT_EQ(::fstat(memory, &info), 0);
   EXPECT_GT(static_cast<std::size_t>(info.st_size), large.size());
   ::close(memory);
+}
+
+TEST(Log, KnowsTheStreamToTheJournal) {
+  struct stat status {};
+  ASSERT_EQ(::fstat(STDERR_FILENO, &status), 0);
+  const auto own = base::cat(status.st_dev, ":", status.st_ino);
+  EXPECT_TRUE(logging::is_journal_stream(STDERR_FILENO, own.c_str()));
+  EXPECT_FALSE(logging::is_journal_stream(STDERR_FILENO, nullptr));
+  EXPECT_FALSE(logging::is_journal_stream(STDERR_FILENO, ""));
+  EXPECT_FALSE(logging::is_journal_stream(STDERR_FILENO, "1:2"));
+  EXPECT_FALSE(logging::is_journal_stream(-1, own.c_str()));
 }
 
 TEST(Log, NoJournalIsNoProblem) {

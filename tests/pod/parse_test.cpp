@@ -55,6 +55,81 @@ TEST(ParsePod, ReadsEveryField) {
   EXPECT_EQ(proxy.run_as_group, 0U);
 }
 
+TEST(ParsePod, ReadsWhatRepairNeeds) {
+  auto pod = pod::parse_pod(R"({
+    "metadata": {"deletionTimestamp": "2026-11-24T15:00:00Z", "ownerReferences": [
+        {"kind": "Node", "name": "n1", "uid": "o-1"},
+        {"kind": "Other", "name": "o", "uid": "o-2", "controller": false},
+        {"apiVersion": "apps/v1", "controller": true, "blockOwnerDeletion": true,
+         "kind": "ReplicaSet", "name": "web-5d", "uid": "o-3"}]},
+    "spec": {"nodeName": "n1", "restartPolicy": "OnFailure", "serviceAccountName": "web",
+      "serviceAccount": "old-name", "hostNetwork": true, "hostPID": true},
+    "status": {
+      "phase": "Pending", "podIP": "10.0.0.2", "podIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}],
+      "conditions": [
+        {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:01Z"},
+        {"lastTransitionTime": "2026-01-01T00:00:02Z", "status": "True", "type": "PodScheduled"},
+        {"type": "Initialized", "status": "True", "lastTransitionTime": "2026-01-01T00:00:03Z"}],
+      "containerStatuses": [{"name": "app", "restartCount": 9}],
+      "initContainerStatuses": [
+        {"name": "istio-validation", "restartCount": 3, "ready": false,
+         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "no"}},
+         "lastState": {"terminated": {"exitCode": 126, "reason": "Error", "message": "m\n",
+                       "startedAt": "x", "finishedAt": "2026-01-01T00:00:04Z"}}},
+        {"name": "setup", "restartCount": 0,
+         "state": {"terminated": {"exitCode": -1, "reason": "Completed"}}, "lastState": {}},
+        {"name": "later", "state": {"running": {"startedAt": "x"}}}]}})");
+  ASSERT_TRUE(pod.ok()) << pod.error().message;
+  EXPECT_TRUE(pod->deleting);
+  EXPECT_EQ(pod->owner, (pod::Owner{"ReplicaSet", "web-5d", "o-3"}));
+  EXPECT_EQ(pod->node_name, "n1");
+  EXPECT_EQ(pod->restart_policy, "OnFailure");
+  EXPECT_EQ(pod->service_account, "web");
+  EXPECT_TRUE(pod->host_network);
+  EXPECT_EQ(pod->phase, "Pending");
+  EXPECT_THAT(pod->ips, ElementsAre("10.0.0.2", "fd00::2"));
+  EXPECT_EQ(pod->scheduled_at, "2026-01-01T00:00:02Z");
+  const pod::Termination crashed{126, "Error", "m\n", "2026-01-01T00:00:04Z"};
+  const pod::Termination completed{-1, "Completed", "", ""};
+  EXPECT_THAT(pod->init_statuses,
+              ElementsAre(pod::InitStatus{"istio-validation", 3, std::nullopt, crashed},
+                          pod::InitStatus{"setup", 0, completed, std::nullopt},
+                          pod::InitStatus{"later", 0, std::nullopt, std::nullopt}));
+}
+
+TEST(ParsePod, ThePodIpAloneWillDo) {
+  auto ips = [](const std::string& status) {
+    return pod::parse_pod(R"({"status":)" + status + "}").value().ips;
+  };
+  EXPECT_THAT(ips(R"({"podIP":"10.0.0.2"})"), ElementsAre("10.0.0.2"));
+  EXPECT_THAT(ips(R"({"podIP":"10.0.0.2","podIPs":[]})"), ElementsAre("10.0.0.2"));
+  EXPECT_THAT(ips(R"({"podIP":"10.0.0.2","podIPs":null})"), ElementsAre("10.0.0.2"));
+  EXPECT_THAT(ips(R"({"podIPs":[{"ip":"fd00::2"}],"podIP":"10.0.0.2"})"), ElementsAre("fd00::2"));
+  EXPECT_THAT(ips(R"({"podIPs":[{},{"ip":""}]})"), ElementsAre());
+}
+
+TEST(ParsePod, OnlyATrueConditionSaysWhenItWasScheduled) {
+  auto scheduled = [](const std::string& conditions) {
+    return pod::parse_pod(R"({"status":{"conditions":)" + conditions + "}}").value().scheduled_at;
+  };
+  EXPECT_EQ(scheduled(R"([{"type":"PodScheduled","status":"False","lastTransitionTime":"t"}])"),
+            "");
+  EXPECT_EQ(scheduled(R"([{"type":"PodScheduled","status":"True","lastTransitionTime":null}])"),
+            "");
+  EXPECT_EQ(scheduled(R"([{"type":"PodScheduled","status":"True","lastTransitionTime":"t"},
+                          {"status":"True","lastTransitionTime":"u"}])"),
+            "t")
+      << "one condition must not inherit from the one before";
+}
+
+TEST(ParsePod, OwnersDoNotInheritFromEachOther) {
+  auto pod = pod::parse_pod(R"({"metadata":{"ownerReferences":[
+      {"controller":true,"name":"a"},{"controller":true,"name":"b","kind":"K"},{"name":"c"}]}})");
+  EXPECT_EQ(pod.value().owner, (pod::Owner{"", "a", ""}));
+  pod = pod::parse_pod(R"({"metadata":{"ownerReferences":[{"controller":null,"name":"a"}]}})");
+  EXPECT_EQ(pod.value().owner, std::nullopt);
+}
+
 TEST(ParsePod, NullsAndAbsentFieldsAreEmpty) {
   auto pod = pod::parse_pod(
       R"({"metadata":{"name":null,"labels":null,"annotations":null},"spec":{"initContainers":null,
@@ -64,7 +139,21 @@ TEST(ParsePod, NullsAndAbsentFieldsAreEmpty) {
   EXPECT_TRUE(pod->labels.empty());
   ASSERT_EQ(pod->containers.size(), 2U);
   EXPECT_FALSE(pod->containers[1].run_as_user.has_value());
-  EXPECT_TRUE(pod::parse_pod("{}").ok());
+  EXPECT_EQ(pod::parse_pod("{}").value(), pod::Pod{});
+  EXPECT_EQ(pod::parse_pod(R"({"metadata":null,"spec":null,"status":null})").value(), pod::Pod{});
+  EXPECT_EQ(pod::parse_pod(
+                R"({"metadata":{"deletionTimestamp":null,"ownerReferences":null},
+                    "spec":{"nodeName":null,"restartPolicy":null,"hostNetwork":null},
+                    "status":{"phase":null,"podIP":null,"podIPs":null,"conditions":null,
+                              "initContainerStatuses":null}})")
+                .value(),
+            pod::Pod{});
+  EXPECT_EQ(pod::parse_pod(
+                R"({"status":{"initContainerStatuses":[{"name":null,"restartCount":null,
+                    "state":null,"lastState":{"terminated":null}}]}})")
+                .value()
+                .init_statuses,
+            std::vector{pod::InitStatus{}});
 }
 
 TEST(ParsePod, LastOfDuplicatedKeysWins) {
@@ -81,6 +170,32 @@ TEST(ParsePod, LastOfDuplicatedKeysWins) {
   EXPECT_EQ(pod->containers[0].name, "d");
   EXPECT_THAT(pod->containers[0].args, ElementsAre("2"));
   EXPECT_TRUE(pod->containers[0].env.empty());
+}
+
+TEST(ParsePod, LastOfDuplicatedKeysWinsForRepairToo) {
+  const std::string full = R"(
+    "metadata":{"name":"a","namespace":"b","uid":"c","resourceVersion":"1","labels":{"a":"b"},
+      "annotations":{"a":"b"},"deletionTimestamp":"t","ownerReferences":[{"controller":true}]},
+    "spec":{"nodeName":"n","restartPolicy":"Never","serviceAccountName":"s","hostNetwork":true,
+      "containers":[{}],"initContainers":[{}]},
+    "status":{"phase":"Failed","podIP":"1","podIPs":[{"ip":"2"}],
+      "conditions":[{"type":"PodScheduled","status":"True","lastTransitionTime":"t"}],
+      "initContainerStatuses":[{"name":"i"}]})";
+  EXPECT_NE(pod::parse_pod("{" + full + "}").value(), pod::Pod{});
+  EXPECT_EQ(pod::parse_pod("{" + full + R"(,"metadata":{},"spec":{},"status":{}})").value(),
+            pod::Pod{});
+  EXPECT_EQ(pod::parse_pod("{" + full + R"(,"metadata":null,"spec":null,"status":null})").value(),
+            pod::Pod{});
+  auto pod = pod::parse_pod(
+      R"({"metadata":{"name":"kept"},"spec":{"nodeName":"kept"},"status":{"phase":"kept"},
+          "status":{"initContainerStatuses":[{"name":"x"}],"initContainerStatuses":[
+            {"state":{"terminated":{"exitCode":1}},"state":{},
+             "lastState":{"terminated":{"exitCode":1,"reason":"r"},"terminated":{"message":"m"}}}]}})");
+  EXPECT_EQ(pod.value().name, "kept") << "other parts are not touched";
+  EXPECT_EQ(pod.value().node_name, "kept");
+  EXPECT_EQ(pod.value().phase, "");
+  EXPECT_THAT(pod.value().init_statuses,
+              ElementsAre(pod::InitStatus{"", 0, std::nullopt, pod::Termination{0, "", "m", ""}}));
 }
 
 TEST(ParsePod, OtherKinds) {
@@ -132,7 +247,35 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{R"({"spec":{"containers":[{"securityContext":{"runAsUser":1.0}}]}})",
             "runAsUser: expected an integer"},
         Bad{R"({"spec":{"containers":[{"securityContext":{"runAsUser":"1"}}]}})",
-            "runAsUser: expected an integer"}));
+            "runAsUser: expected an integer"},
+        Bad{R"({"spec":{"containers":[{"securityContext":{"runAsUser":18446744073709551615}}]}})",
+            "runAsUser: not an integer from 0"},
+        Bad{R"({"metadata":{"ownerReferences":{}}})", "metadata.ownerReferences: expected a list"},
+        Bad{R"({"metadata":{"ownerReferences":[null]}})",
+            "metadata.ownerReferences[0]: expected an object, found null"},
+        Bad{R"({"metadata":{"ownerReferences":[{"controller":"true"}]}})",
+            "metadata.ownerReferences[0].controller: expected true or false, found a string"},
+        Bad{R"({"metadata":{"deletionTimestamp":true}})",
+            "metadata.deletionTimestamp: expected a string, found a boolean"},
+        Bad{R"({"spec":{"hostNetwork":1}})",
+            "spec.hostNetwork: expected true or false, found a number"},
+        Bad{R"({"spec":{"hostNetwork":{}}})",
+            "spec.hostNetwork: expected true or false, found an object"},
+        Bad{R"({"status":[]})", "status: expected an object, found a list"},
+        Bad{R"({"status":{"podIPs":["10.0.0.1"]}})",
+            "status.podIPs[0]: expected an object, found a string"},
+        Bad{R"({"status":{"conditions":[{},7]}})",
+            "status.conditions[1]: expected an object, found a number"},
+        Bad{R"({"status":{"initContainerStatuses":[{"state":{"terminated":[]}}]}})",
+            "status.initContainerStatuses[0].state.terminated: expected an object, found a list"},
+        Bad{R"({"status":{"initContainerStatuses":[{"restartCount":2147483648}]}})",
+            "status.initContainerStatuses[0].restartCount: not an integer from -2147483648"},
+        Bad{R"({"status":{"initContainerStatuses":[{"restartCount":18446744073709551615}]}})",
+            "restartCount: not an integer from -2147483648"},
+        Bad{R"({"status":{"initContainerStatuses":[{"lastState":{"terminated":{"exitCode":-2147483649}}}]}})",
+            "lastState.terminated.exitCode: not an integer from -2147483648"},
+        Bad{R"({"status":{"initContainerStatuses":[{"restartCount":1.5}]}})",
+            "restartCount: expected an integer from -2147483648"}));
 
 TEST(ParsePod, DepthIsBounded) {
   auto nested = [](int levels) {

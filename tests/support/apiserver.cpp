@@ -23,7 +23,6 @@
 #include <list>
 #include <map>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -31,6 +30,8 @@
 
 #include "base/fd.hpp"
 #include "base/strings.hpp"
+#include "support/apiserver_store.hpp"
+#include "support/apiserver_watch.hpp"
 
 namespace test_support {
 namespace {
@@ -38,79 +39,44 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using base::cat;
-using Json = nlohmann::ordered_json;
 using Request = http::request<http::string_body>;
 using Reply = http::response<http::string_body>;
 using Tcp = asio::ip::tcp;
+
+constexpr std::size_t max_log = 100'000;
+
+template <typename View>
+std::string as_text(const View& view) {
+  return std::string(view.data(), view.size());
+}
 
 std::runtime_error failed(const std::string& what) {
   return std::runtime_error(cat(what, ": ", std::strerror(errno)));
 }
 
-Reply json_reply(int status, const Json& body) {
+Reply json_reply(int status, std::string body) {
   Reply reply;
   reply.version(11);
   reply.result(static_cast<unsigned>(status));
   reply.set(http::field::content_type, "application/json");
-  reply.body() = body.dump();
+  reply.body() = std::move(body);
   reply.prepare_payload();
   return reply;
 }
 
-/// An error as the API server words it.
 Reply status_reply(int status, const std::string& reason, const std::string& message) {
-  return json_reply(status, {{"kind", "Status"},
-                             {"apiVersion", "v1"},
-                             {"metadata", Json::object()},
-                             {"status", "Failure"},
-                             {"message", message},
-                             {"reason", reason},
-                             {"code", status}});
-}
-
-/// The objects served. Not locked itself.
-class Store {
- public:
-  void put(Json pod) {
-    auto key = std::pair(pod["metadata"]["namespace"].get<std::string>(),
-                         pod["metadata"]["name"].get<std::string>());
-    pods_[key] = std::move(pod);
-  }
-  void remove(const std::string& name_space, const std::string& name) {
-    pods_.erase({name_space, name});
-  }
-  [[nodiscard]] const Json* find(const std::string& name_space, const std::string& name) const {
-    auto found = pods_.find({name_space, name});
-    return found == pods_.end() ? nullptr : &found->second;
-  }
-
- private:
-  std::map<std::pair<std::string, std::string>, Json> pods_;
-};
-
-/// The API itself: a request in, a reply out.
-Reply route(const Request& request, const Store& store) {
-  auto target = std::string(request.target());
-  auto path = target.substr(0, target.find('?'));
-  if (request.method() != http::verb::get)
-    return status_reply(405, "MethodNotAllowed", "the server does not allow this method");
-  auto parts = base::split(path, '/');
-  // "" api v1 namespaces NS pods NAME
-  if (parts.size() == 7 && parts[1] == "api" && parts[2] == "v1" && parts[3] == "namespaces" &&
-      parts[5] == "pods") {
-    std::string name(parts[6]);
-    if (const auto* pod = store.find(std::string(parts[4]), name)) return json_reply(200, *pod);
-    return status_reply(404, "NotFound", cat("pods \"", name, "\" not found"));
-  }
-  if (path == "/version") return json_reply(200, {{"major", "1"}, {"minor", "29"}});
-  return status_reply(404, "NotFound", "the server could not find the requested resource");
+  return json_reply(status, status_object(status, reason, message).dump());
 }
 
 }  // namespace
 
 struct ApiServer::Impl {
   explicit Impl(ApiServerOptions wanted)
-      : options(std::move(wanted)), tls(asio::ssl::context::tls_server) {
+      : options(std::move(wanted)),
+        tls(asio::ssl::context::tls_server),
+        token(options.token),
+        watches(store, options.bookmarks) {
+    store.on_change = [this] { watches.wake(); };
     using Kind = ApiServerOptions::Certificate;
     auto pair =
         authority.server(options.certificate == Kind::wrong_host
@@ -136,7 +102,7 @@ struct ApiServer::Impl {
       std::lock_guard lock(mutex);
       for (int fd : open) ::shutdown(fd, SHUT_RDWR);
     }
-    for (auto& worker : workers) worker.join();
+    for (auto& worker : workers) worker.thread.join();
   }
 
   Impl(const Impl&) = delete;
@@ -181,15 +147,28 @@ struct ApiServer::Impl {
       ::poll(waits, 2, -1);
       if (waits[1].revents != 0) return;
       int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd < 0) continue;
       int no_delay = 1;  // as real API servers do: a header must not wait for the body's turn
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
-      if (fd < 0) continue;
       ++connections;
       {
         std::lock_guard lock(mutex);
         open.insert(fd);
       }
-      workers.emplace_back([this, fd] { serve(fd); });
+      // Those that have ended would keep their stacks.
+      for (auto worker = workers.begin(); worker != workers.end();) {
+        if (!worker->ended) {
+          ++worker;
+          continue;
+        }
+        worker->thread.join();
+        worker = workers.erase(worker);
+      }
+      auto& worker = workers.emplace_back();
+      worker.thread = std::thread([this, fd, &worker] {
+        serve(fd);
+        worker.ended = true;
+      });
     }
   }
 
@@ -202,9 +181,9 @@ struct ApiServer::Impl {
         if (options.tls) {
           asio::ssl::stream<Tcp::socket&> stream(socket, tls);
           stream.handshake(asio::ssl::stream_base::server);
-          if (converse(stream)) stream.shutdown();
+          if (converse(stream, fd)) stream.shutdown();
         } else {
-          converse(socket);
+          converse(socket, fd);
         }
       } catch (const std::exception&) {
         // The client went away or did not like us: its test says so.
@@ -218,14 +197,25 @@ struct ApiServer::Impl {
 
   /// Answers requests until the connection shall end; true when it shall end politely.
   template <typename Stream>
-  bool converse(Stream& stream) {
+  bool converse(Stream& stream, int fd) {
     boost::beast::flat_buffer buffer;
     for (;;) {
       Request request;
       http::read(stream, buffer, request);
       ++requests;
+      note(request);
       auto fault = next_fault();
       if (fault && !disturb(stream, request, *fault)) return false;
+      if (auto selection = watched(request)) {
+        WatchLine line;
+        line.write = [&stream](const std::string& text) {
+          asio::write(stream, asio::buffer(text));
+        };
+        line.fd = fd;
+        line.stop = stop.get();
+        if (!watches.serve(line, *selection, parse_query(as_text(request.target())))) return false;
+        continue;
+      }
       auto reply = answer(request);
       reply.keep_alive(request.keep_alive());
       http::write(stream, reply);
@@ -291,12 +281,44 @@ struct ApiServer::Impl {
     replacements[&request] = std::move(reply);
   }
 
-  Reply answer(const Request& request) {
+  void note(const Request& request) {
     std::lock_guard lock(mutex);
-    if (auto found = replacements.extract(&request)) return std::move(found.mapped());
-    if (!options.token.empty() && request[http::field::authorization] != "Bearer " + options.token)
-      return status_reply(401, "Unauthorized", "Unauthorized");
-    return route(request, store);
+    log.push_back(cat(as_text(request.method_string()), ' ', as_text(request.target())));
+    if (log.size() > max_log) log.pop_front();
+  }
+
+  /// Of a request for a watch that shall be answered by one.
+  std::optional<Selection> watched(const Request& request) {
+    auto target = as_text(request.target());
+    auto query = parse_query(target);
+    if (request.method() != http::verb::get || !base::parse_go_bool(query["watch"]).value_or(false))
+      return std::nullopt;
+    auto node = node_of_selector(query["fieldSelector"]);
+    auto parts = base::split(target.substr(0, target.find('?')), '/');
+    bool all = parts.size() == 4 && parts[3] == "pods";
+    bool one = parts.size() == 6 && parts[3] == "namespaces" && parts[5] == "pods";
+    std::lock_guard lock(mutex);
+    if (!node || (!all && !one) || replacements.contains(&request) || !allowed(request))
+      return std::nullopt;
+    return Selection{one ? std::string(parts[4]) : std::string(), *node};
+  }
+
+  bool allowed(const Request& request) {
+    return token.empty() || request[http::field::authorization] == "Bearer " + token;
+  }
+
+  Reply answer(const Request& request) {
+    int eviction = 0;
+    {
+      std::lock_guard lock(mutex);
+      if (auto found = replacements.extract(&request)) return std::move(found.mapped());
+      if (!allowed(request)) return status_reply(401, "Unauthorized", "Unauthorized");
+      eviction = eviction_status;
+    }
+    ApiRequestText text{as_text(request.method_string()), as_text(request.target()),
+                        as_text(request[http::field::content_type]), request.body()};
+    auto reply = route(text, store, eviction);
+    return json_reply(reply.status, std::move(reply.body));
   }
 
   ApiServerOptions options;
@@ -307,7 +329,11 @@ struct ApiServer::Impl {
   base::UniqueFd stop;  // readable once the server shall end
   std::uint16_t port = 0;
   std::thread acceptor;
-  std::list<std::thread> workers;  // only the acceptor adds, and only the end joins
+  struct Worker {
+    std::thread thread;
+    std::atomic<bool> ended = false;
+  };
+  std::list<Worker> workers;  // the acceptor's; then the end's
   std::atomic<std::size_t> requests = 0;
   std::atomic<std::size_t> connections = 0;
 
@@ -315,7 +341,12 @@ struct ApiServer::Impl {
   std::set<int> open;
   std::deque<Fault> faults;
   std::map<const Request*, Reply> replacements;
-  Store store;
+  std::string token;
+  int eviction_status = 201;
+  std::deque<std::string> log;
+
+  Store store;  // these two look after themselves
+  Watches watches;
 };
 
 ApiServer::ApiServer(ApiServerOptions options)
@@ -332,13 +363,39 @@ void ApiServer::add_pod(const std::string& json) {
     throw std::runtime_error("not a pod with metadata.name and metadata.namespace");
   pod.emplace("apiVersion", "v1");
   pod.emplace("kind", "Pod");
-  std::lock_guard lock(impl_->mutex);
   impl_->store.put(std::move(pod));
 }
 
 void ApiServer::remove_pod(const std::string& name_space, const std::string& name) {
-  std::lock_guard lock(impl_->mutex);
   impl_->store.remove(name_space, name);
+}
+
+void ApiServer::send_bookmark() { impl_->watches.bookmark(); }
+void ApiServer::disturb_watches(WatchFault fault) { impl_->watches.disturb(fault); }
+void ApiServer::expire_history(Expiry how) {
+  impl_->store.forget_history();
+  impl_->store.forget_tokens();
+  impl_->watches.expire(how == Expiry::event);
+}
+void ApiServer::expire_continue_tokens() { impl_->store.forget_tokens(); }
+std::size_t ApiServer::watches() const { return impl_->watches.count(); }
+std::uint64_t ApiServer::version() const { return impl_->store.version(); }
+
+void ApiServer::set_token(const std::string& token) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->token = token;
+}
+
+void ApiServer::set_eviction_status(int status) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->eviction_status = status;
+}
+
+std::vector<std::string> ApiServer::events() const { return impl_->store.events(); }
+
+std::vector<std::string> ApiServer::request_log() const {
+  std::lock_guard lock(impl_->mutex);
+  return {impl_->log.begin(), impl_->log.end()};
 }
 
 void ApiServer::inject(const Fault& fault, int count) {

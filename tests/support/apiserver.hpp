@@ -1,5 +1,6 @@
 // A small Kubernetes API server for tests and for trying things out: TLS, one
-// thread per connection, pods held in memory, and faults on demand.
+// thread per connection, pods held in memory, lists in pages, watches, and
+// faults on demand.
 #pragma once
 
 #include <chrono>
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "support/certificates.hpp"
 
@@ -20,6 +22,7 @@ struct ApiServerOptions {
   bool require_client_cert = false;
   enum class Certificate { good, wrong_host, expired };
   Certificate certificate = Certificate::good;
+  std::chrono::milliseconds bookmarks{60000};  ///< between two of a watch; 0: none
 };
 
 /// What happens to a request instead of an answer from the store.
@@ -40,6 +43,15 @@ struct Fault {
   std::chrono::milliseconds delay{0};
 };
 
+/// What happens to the watches that are open. Those begun later are well.
+enum class WatchFault {
+  cut,      ///< the next event is sent by half, then the connection is closed
+  silence,  ///< nothing more comes, not even the end
+  garbage,  ///< bytes that are not an event, then the connection is closed
+  close,    ///< ended as after timeoutSeconds; the connection stays
+  drop,     ///< the connection is closed between two events
+};
+
 /// Serves from construction to destruction. All members may be called from any
 /// thread. The constructor throws std::runtime_error when it cannot listen.
 class ApiServer {
@@ -49,10 +61,30 @@ class ApiServer {
   ApiServer(const ApiServer&) = delete;
   ApiServer& operator=(const ApiServer&) = delete;
 
-  /// A v1 Pod as JSON; replaces one of the same namespace and name. Throws
+  /// A v1 Pod as JSON; replaces one of the same namespace and name, which for a
+  /// watch is a change. It gets a new resourceVersion. Throws
   /// std::runtime_error when that is not what it is.
   void add_pod(const std::string& json);
   void remove_pod(const std::string& name_space, const std::string& name);
+
+  /// Every watch that is open and wants bookmarks gets one.
+  void send_bookmark();
+  void disturb_watches(WatchFault fault);
+  /// Watches that begin at a version of before this are told 410: by the status,
+  /// or by an ERROR event, which open watches then get too.
+  enum class Expiry { status, event };
+  void expire_history(Expiry how = Expiry::status);
+  /// Lists cannot be continued: 410.
+  void expire_continue_tokens();
+  [[nodiscard]] std::size_t watches() const;  ///< open now
+  [[nodiscard]] std::uint64_t version() const;
+
+  void set_token(const std::string& token);
+  /// 201 (the pod is removed), 429, or another.
+  void set_eviction_status(int status);
+  [[nodiscard]] std::vector<std::string> events() const;  ///< bodies of posted Events
+  /// "METHOD path?query" of each request, the newest 100,000.
+  [[nodiscard]] std::vector<std::string> request_log() const;
 
   /// The next `count` requests (not connections) meet this fault. Faults queue up.
   void inject(const Fault& fault, int count = 1);

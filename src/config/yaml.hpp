@@ -1,0 +1,37 @@
+// A YAML file as a tree whose nodes know their place.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace config {
+
+struct Mark {
+  int line = 0;  ///< from 1, as is column
+  int column = 0;
+};
+
+struct Node {
+  enum class Kind { null, scalar, list, map };
+  Kind kind = Kind::null;
+  Mark mark;
+  std::string text;    ///< of a scalar
+  bool plain = false;  ///< a scalar without quotes, tag and block style
+  std::vector<Node> items;
+  std::vector<std::pair<Node, Node>> fields;  ///< as they come; keys are scalars
+};
+
+struct YamlMistake {
+  Mark mark;
+  std::string message;
+};
+
+/// The one document of `text`; a null node when there is none. Aliases are
+/// resolved. Nesting, nodes and what aliases add up to are bounded.
+std::variant<Node, YamlMistake> parse_yaml(std::string_view text);
+
+}  // namespace config

@@ -1,0 +1,92 @@
+#include "install/installer.hpp"
+
+#include <utility>
+
+#include "base/atomic_file.hpp"
+#include "base/strings.hpp"
+#include "install/steps.hpp"
+#include "install/undo.hpp"
+
+namespace install {
+namespace {
+
+using base::cat;
+
+/// Plugins and kubeconfigs of an earlier configuration.
+void undo_old_paths(const Desired& desired, Record& record, Pass& pass) {
+  auto done = [&pass](Undone undone) {
+    if (!undone)
+      pass.warnings.push_back(undone.error().message);
+    else if (!undone->empty())
+      pass.changed = true;
+    return undone.ok();
+  };
+  std::erase_if(record.kubeconfigs, [&](const std::string& path) {
+    if (path == desired.kubeconfig_path || !desired.kubeconfig) return false;
+    auto removed = base::remove_file(path);
+    return done(removed ? Undone(std::string("removed")) : Undone(removed.error()));
+  });
+  std::vector<std::string> other_folders;
+  for (const auto& place : record.places)
+    if (place.conf_dir != desired.conf_dir) other_folders.push_back(place.conf_dir);
+  std::erase_if(record.binaries, [&](const Binary& binary) {
+    for (const auto& folder : desired.bin_dirs)
+      if (binary.path == cat(folder, "/", cni::plugin_type)) return false;
+    const auto named = names_our_plugin(other_folders);
+    return named && named->empty() && done(remove_binary(binary));
+  });
+}
+
+}  // namespace
+
+struct Installer::Impl {
+  explicit Impl(std::string state_dir) : store(std::move(state_dir)) {}
+
+  Pass reconcile(const Desired& desired) {
+    Pass pass;
+    std::string damage;
+    const auto found = store.load(damage);
+    if (!found) return failed(desired, Step::conf, found.error(), std::move(pass));
+    if (*found == Store::Found::damaged) {
+      pass.warnings.push_back(cat("a new record of the installation is begun: ", damage));
+      adopt = adopt || store.record() == Record{};
+    }
+    if (auto status = binaries.run(desired, store, adopt, pass); !status)
+      return failed(desired, Step::binary, status.error(), std::move(pass));
+    if (auto status = kubeconfig.run(desired, store, pass); !status)
+      return failed(desired, Step::kubeconfig, status.error(), std::move(pass));
+    if (auto status = conf.run(desired, store, adopt, pass); !status) {
+      pass.failure = Failure{Step::conf, status.error()};
+      pass.ready = false;
+      return pass;
+    }
+    adopt = false;
+    if (!store.record().target.empty()) {
+      auto record = store.record();
+      undo_old_paths(desired, record, pass);
+      if (auto status = store.save(std::move(record)); !status)
+        pass.warnings.push_back(status.error().message);
+    }
+    return pass;
+  }
+
+  Pass failed(const Desired& desired, Step step, base::Error error, Pass pass) {
+    conf.look(desired, store, pass);
+    pass.failure = Failure{step, std::move(error)};
+    return pass;
+  }
+
+  Store store;
+  BinaryStep binaries;
+  KubeconfigStep kubeconfig;
+  ConfStep conf;
+  bool adopt = false;  ///< the record was lost: what looks like ours is ours
+};
+
+Installer::Installer(std::string state_dir) : impl_(std::make_unique<Impl>(std::move(state_dir))) {}
+
+Installer::~Installer() = default;
+
+Pass Installer::reconcile(const Desired& desired) { return impl_->reconcile(desired); }
+
+}  // namespace install

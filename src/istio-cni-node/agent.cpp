@@ -1,0 +1,500 @@
+#include "istio-cni-node/agent.hpp"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/strings.hpp"
+#include "install/discover.hpp"
+#include "istio-cni-node/credential_provider.hpp"
+#include "istio-cni-node/daemonset.hpp"
+#include "istio-cni-node/desired.hpp"
+#include "istio-cni-node/http_server.hpp"
+#include "istio-cni-node/install_keeper.hpp"
+#include "istio-cni-node/log_relay.hpp"
+#include "istio-cni-node/lookup_service.hpp"
+#include "istio-cni-node/metrics.hpp"
+#include "istio-cni-node/pod_cache.hpp"
+#include "istio-cni-node/readiness.hpp"
+#include "istio-cni-node/service_manager.hpp"
+#include "istio-cni-node/worker.hpp"
+
+namespace istio_cni_node {
+namespace {
+
+namespace asio = boost::asio;
+using base::cat;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// A credential plugin that hangs does not hold up the installation.
+constexpr milliseconds first_credential_wait{1000};
+constexpr seconds upkeep_interval{10};
+constexpr milliseconds stop_timeout{5000};
+
+std::string host_name() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
+  // as the kubelet does: lower case
+  return base::to_lower(name);
+}
+
+class Agent {
+ public:
+  Agent(config::Loaded loaded, LoadConfig load, logging::Logger& log)
+      : loaded_(std::move(loaded)),
+        load_(std::move(load)),
+        log_(log),
+        worker_(io_),
+        cache_(mesh_rules()),
+        lookups_(cache_, metrics_, log_),
+        signals_(io_, SIGTERM, SIGINT, SIGHUP),
+        upkeep_(io_),
+        first_pass_(io_),
+        watchdog_(io_) {}
+
+  int run() {
+    log_.info(cat("istio-cni-node ", ICN_VERSION, " starting"));
+    for (const auto& warning : loaded_.warnings) log_.warn(warning.text());
+    wait_for_signal();
+    feed_watchdog();
+    discover();
+    cache_.changed = [this] { note_changes(); };
+    lookups_.set_plugin_log_level(plugin_log_level());
+    start_api();
+    start_lookup_server();
+    start_relay();
+    listen();
+    first_pass_.expires_after(first_credential_wait);
+    first_pass_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) start_keeper();
+    });
+    arm_upkeep();
+    io_.run();
+    return 0;
+  }
+
+ private:
+  [[nodiscard]] const config::Config& config() const { return loaded_.config; }
+
+  [[nodiscard]] MeshRules mesh_rules() const {
+    return {config().plugin.agent_namespace, config().plugin.exclude_namespaces,
+            config().repair.sidecar_annotation};
+  }
+
+  [[nodiscard]] std::string plugin_log_level() const {
+    return std::string(logging::to_string(config().plugin.log_level));
+  }
+
+  // --- installation
+
+  void discover() {
+    std::vector<std::string> warnings;
+    found_ = install::discover(config().host_root, warnings);
+    for (auto& warning : warnings)
+      if (warning != discovery_warning_) log_.warn(discovery_warning_ = std::move(warning));
+  }
+
+  void start_keeper() {
+    if (keeper_) return;
+    keeper_.emplace(
+        io_, config().state_dir, log_,
+        InstallKeeper::Hooks{
+            [this] { return desired_installation(config(), found_, plugin_kubeconfig()); },
+            [this](const install::Desired& desired, const install::Pass& pass) {
+              passed(desired, pass);
+            }});
+    keeper_->check();
+  }
+
+  [[nodiscard]] std::optional<std::string> plugin_kubeconfig() const {
+    const auto& reading = credentials_->last();
+    if (!reading) return std::nullopt;
+    return (*reading)->plugin_kubeconfig;
+  }
+
+  void passed(const install::Desired& desired, const install::Pass& pass) {
+    using Result = Metrics::InstallResult;
+    if (pass.failure) {
+      switch (pass.failure->step) {
+        case install::Step::binary:
+          metrics_.install(Result::copy_binaries);
+          break;
+        case install::Step::kubeconfig:
+          metrics_.install(Result::create_kubeconfig);
+          break;
+        case install::Step::conf:
+          metrics_.install(Result::create_cni_config);
+          break;
+      }
+    } else if (pass.ready && (pass.changed || !facts_.installed)) {
+      metrics_.install(Result::success);
+    }
+    if (pass.foreign) metrics_.foreign_rewrite(pass.peer);
+    facts_.installed = pass.ready && !pass.failure;
+    facts_.installation = pass.failure ? cat("installation failed: ", pass.failure->error.message)
+                                       : install::describe(desired, pass);
+    facts_.first_pass_done = true;
+    note_changes();
+    service_manager_.ready();
+  }
+
+  // --- API server
+
+  void start_api() {
+    credentials_.emplace(worker_, config().api.kubeconfig, config().host_root);
+    credentials_->changed = [this] { credential_changed(); };
+    api_.emplace(io_, *credentials_);
+    lookups_.use(&*api_);
+    credentials_->get([this](const auto&) {
+      // the first reading is there, good or bad: nothing to wait for
+      first_pass_.cancel();
+      start_keeper();
+      start_watch();
+    });
+  }
+
+  void credential_changed() {
+    const auto& reading = credentials_->last();
+    if (reading) {
+      facts_.credential.reset();
+      metrics_.credential_expires((*reading)->expires);
+      log_.info(cat("credential: ", (*reading)->place.what, ", ", (*reading)->place.path),
+                {{"API_SERVER", (*reading)->client.server}});
+    } else {
+      facts_.credential = reading.error();
+      metrics_.credential_expires(std::nullopt);
+      log_.warn(reading.error().message);
+    }
+    if (keeper_) keeper_->check();
+    if (watch_ && node_name() != watched_node_) start_watch();
+    note_changes();
+  }
+
+  [[nodiscard]] std::string node_name() const {
+    if (!config().api.node_name.empty()) return config().api.node_name;
+    if (const auto& reading = credentials_->last(); reading && (*reading)->node_name)
+      return *(*reading)->node_name;
+    return host_name();
+  }
+
+  void start_watch() {
+    watched_node_ = node_name();
+    kube::WatchOptions options;
+    options.node_name = watched_node_;
+    watch_.emplace(io_, *credentials_, std::move(options), cache_);
+    watch_->start();
+  }
+
+  // --- servers
+
+  void start_lookup_server() {
+    auto server = LookupServer::start(io_, ServiceManager::activation_socket(),
+                                      cat(config().run_dir, "/", agent::socket_name), {}, lookups_);
+    if (server)
+      lookup_server_.emplace(*std::move(server));
+    else
+      log_.error(cat("the plugin looks pods up without the agent: ", server.error().message));
+  }
+
+  void start_relay() {
+    relay_.reset();
+    if (!config().log_relay) return;
+    HttpLimits limits;
+    limits.body = std::size_t{1} << 20;
+    auto server =
+        HttpServer::listen_unix(io_, cat(config().run_dir, "/log.sock"), 0666, limits,
+                                [](const HttpRequest& request) { return relay(request); });
+    if (server)
+      relay_.emplace(*std::move(server));
+    else
+      log_.error(cat("the plugin's log is not relayed: ", server.error().message));
+  }
+
+  static HttpResponse relay(const HttpRequest& request) {
+    if (request.path != "/log" || request.method != "POST") return {404, {}, "not found\n"};
+    std::string lines;
+    for (const auto& entry : parse_relayed(request.body))
+      lines.append(
+          logging::format_line(entry.unix_micros, entry.level, entry.message, entry.fields));
+    (void)std::fwrite(lines.data(), 1, lines.size(), stdout);
+    (void)std::fflush(stdout);
+    return {};
+  }
+
+  void listen() {
+    listen_on(metrics_server_, config().metrics, "metrics", [this](const HttpRequest& request) {
+      return request.path == "/metrics" ? metrics_page() : HttpResponse{404, {}, "not found\n"};
+    });
+    listen_on(health_server_, config().health, "health",
+              [this](const HttpRequest& request) { return health_page(request); });
+  }
+
+  void listen_on(std::optional<HttpServer>& server, const config::Endpoint& endpoint,
+                 std::string_view what, HttpServer::Handler handler) {
+    server.reset();
+    if (!endpoint.enabled) return;
+    auto listening =
+        HttpServer::listen_tcp(io_, endpoint.host, endpoint.port, {}, std::move(handler));
+    if (listening) {
+      server.emplace(*std::move(listening));
+      return;
+    }
+    auto message = cat("no ", what, " server: ", listening.error().message);
+    if (message != listen_error_) log_.error(listen_error_ = std::move(message));
+  }
+
+  HttpResponse metrics_page() {
+    metrics_.api_requests(api_->requests());
+    if (watch_) metrics_.watch(watch_->state());
+    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text()};
+  }
+
+  HttpResponse health_page(const HttpRequest& request) {
+    if (request.path == "/healthz") return {};
+    if (request.path == "/readyz")
+      return {health_.ready ? 200 : 503, "text/plain; charset=utf-8", health_.sentence + "\n"};
+    return {404, {}, "not found\n"};
+  }
+
+  // --- what is told
+
+  void note_changes() {
+    facts_.watch = cache_.watch();
+    facts_.pods = cache_.size();
+    facts_.in_mesh = cache_.in_mesh();
+    health_ = assess(facts_);
+    metrics_.install_ready(facts_.installed);
+    metrics_.watch(facts_.watch);
+    metrics_.pods(facts_.pods, facts_.in_mesh);
+    if (stopping_) return;
+    service_manager_.status(health_.sentence);
+  }
+
+  // --- time and signals
+
+  void arm_upkeep() {
+    upkeep_.expires_after(upkeep_interval);
+    upkeep_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      credentials_->get(nullptr);  // a rotated one reaches the plugin's kubeconfig
+      if (found_for_config()) {
+        const auto before = found_;
+        discover();
+        if (keeper_ && (before.conf_dir != found_.conf_dir || before.bin_dirs != found_.bin_dirs))
+          keeper_->check();
+      }
+      if ((config().metrics.enabled && !metrics_server_) ||
+          (config().health.enabled && !health_server_))
+        listen();
+      (void)::malloc_trim(0);
+      arm_upkeep();
+    });
+  }
+
+  [[nodiscard]] bool found_for_config() const {
+    return config().install.cni_conf_dir.empty() || config().install.cni_bin_dirs.empty();
+  }
+
+  void feed_watchdog() {
+    service_manager_.alive();
+    const auto interval = ServiceManager::watchdog_interval();
+    if (!interval) return;
+    watchdog_.expires_after(*interval);
+    watchdog_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) feed_watchdog();
+    });
+  }
+
+  void wait_for_signal() {
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP) {
+        if (!stopping_) reload();
+      } else {
+        stop(signal);
+      }
+      wait_for_signal();
+    });
+  }
+
+  void reload() {
+    service_manager_.reloading();
+    auto outcome = load_();
+    if (!outcome.problems.empty()) {
+      for (const auto& problem : outcome.problems)
+        log_.error(cat("configuration: ", problem.text()));
+      log_.error("configuration not reloaded: the one from before stays in force");
+      metrics_.reload(false);
+    } else {
+      apply(std::move(outcome.loaded));
+      metrics_.reload(true);
+    }
+    service_manager_.reloaded();
+  }
+
+  void apply(config::Loaded loaded) {
+    for (const auto& warning : loaded.warnings) log_.warn(warning.text());
+    const auto changes = config::differences(config(), loaded.config);
+    if (changes.empty()) log_.info("configuration reloaded: nothing changed");
+    for (const auto& change : changes) {
+      const auto text = cat(change.key, ": ", change.from, " -> ", change.to);
+      if (change.restart)
+        log_.warn(cat("configuration: ", text, " takes effect at the next start"));
+      else
+        log_.info(cat("configuration: ", text));
+    }
+    const auto before = std::exchange(loaded_, std::move(loaded)).config;
+    // what only a restart can change stays as it was
+    loaded_.config.run_dir = before.run_dir;
+    loaded_.config.state_dir = before.state_dir;
+    loaded_.config.host_root = before.host_root;
+
+    log_.set_level(config().log_level);
+    cache_.set_rules(mesh_rules());
+    if (config().api != before.api) {
+      watch_.reset();
+      lookups_.use(nullptr);
+      api_.reset();
+      start_api();
+    }
+    lookups_.set_plugin_log_level(plugin_log_level());
+    if (config().log_relay != before.log_relay) start_relay();
+    if (config().metrics != before.metrics || config().health != before.health) {
+      listen_error_.clear();
+      metrics_server_.reset();
+      health_server_.reset();
+      listen();
+    }
+    discover();
+    if (keeper_) keeper_->check();
+  }
+
+  // --- the end
+
+  void stop(int signal) {
+    if (stopping_) {  // asked twice: at once
+      io_.stop();
+      return;
+    }
+    stopping_ = true;
+    service_manager_.stopping();
+    service_manager_.status("Stopping");
+    log_.info(cat("stopping on ", signal == SIGINT ? "SIGINT" : "SIGTERM"));
+    if (keeper_) keeper_->stop();
+    switch (config().install.on_stop) {
+      case config::OnStop::keep:
+        log_.info("the installation stays in place");
+        io_.stop();
+        return;
+      case config::OnStop::remove:
+        uninstall();
+        return;
+      case config::OnStop::automatic:
+        ask_daemonset();
+        return;
+    }
+  }
+
+  void uninstall() {
+    const auto result = install::uninstall(config().state_dir);
+    for (const auto& line : result.done) log_.info(line);
+    for (const auto& failure : result.failures) log_.error(failure.message);
+    io_.stop();
+  }
+
+  /// Keeps the installation unless the API server says that no successor comes.
+  void ask_daemonset() {
+    const auto deadline = base::Deadline::after(stop_timeout);
+    const auto path = cat("/apis/apps/v1/namespaces/", config().plugin.agent_namespace,
+                          "/daemonsets/", daemonset_name);
+    api_->request({kube::ApiRequest::Method::get, path, "", ""}, deadline,
+                  [this, deadline](base::Result<kube::Response> daemonset) {
+                    if (daemonset && (daemonset->status == 404 || daemonset->status == 401)) {
+                      log_.info("the DaemonSet is gone: the installation is removed");
+                      uninstall();
+                      return;
+                    }
+                    if (!daemonset || daemonset->status != 200) {
+                      keep("the DaemonSet could not be read");
+                      return;
+                    }
+                    ask_node(std::move(daemonset->body), deadline);
+                  });
+  }
+
+  void ask_node(std::string daemonset, base::Deadline deadline) {
+    api_->request(
+        {kube::ApiRequest::Method::get, cat("/api/v1/nodes/", node_name()), "", ""}, deadline,
+        [this, daemonset = std::move(daemonset)](base::Result<kube::Response> node) {
+          if (!node || node->status != 200) {
+            keep("the node could not be read");
+            return;
+          }
+          auto wanted = wants_node(daemonset, node->body);
+          if (!wanted) {
+            keep(wanted.error().message);
+          } else if (*wanted) {
+            keep("the DaemonSet still wants this node");
+          } else {
+            log_.info("the DaemonSet no longer wants this node: the installation is removed");
+            uninstall();
+          }
+        });
+  }
+
+  void keep(std::string_view why) {
+    log_.info(cat("the installation stays in place: ", why));
+    io_.stop();
+  }
+
+  asio::io_context io_{1};
+  config::Loaded loaded_;
+  LoadConfig load_;
+  logging::Logger& log_;
+  ServiceManager service_manager_;
+  Metrics metrics_;
+  Worker worker_;
+  PodCache cache_;
+  LookupService lookups_;
+  install::CniDirs found_;
+  std::string discovery_warning_;
+  std::string listen_error_;
+  std::string watched_node_;
+  Facts facts_;
+  Health health_;
+  bool stopping_ = false;
+  // each uses what stands above it
+  std::optional<CredentialReader> credentials_;
+  std::optional<kube::ApiClient> api_;
+  std::optional<kube::PodWatch> watch_;
+  std::optional<LookupServer> lookup_server_;
+  std::optional<HttpServer> relay_;
+  std::optional<HttpServer> metrics_server_;
+  std::optional<HttpServer> health_server_;
+  std::optional<InstallKeeper> keeper_;
+  asio::signal_set signals_;
+  asio::steady_timer upkeep_;
+  asio::steady_timer first_pass_;
+  asio::steady_timer watchdog_;
+};
+
+}  // namespace
+
+int run_agent(config::Loaded loaded, const LoadConfig& load, logging::Logger& log) {
+  // one arena: the worker thread does not need its own, and memory stays small
+  ::mallopt(M_ARENA_MAX, 1);
+  Agent agent(std::move(loaded), load, log);
+  return agent.run();
+}
+
+}  // namespace istio_cni_node

@@ -1,0 +1,179 @@
+#include "istio-cni-node/commands.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <iterator>
+#include <string_view>
+
+#include "base/file.hpp"
+#include "base/strings.hpp"
+#include "config/config.hpp"
+#include "install/installer.hpp"
+#include "istio-cni-node/agent.hpp"
+#include "log/log.hpp"
+
+namespace istio_cni_node {
+namespace {
+
+using base::cat;
+
+void print(std::FILE* stream, std::string_view text) {
+  (void)std::fwrite(text.data(), 1, text.size(), stream);
+}
+
+void complain(const std::vector<config::Problem>& problems) {
+  for (const auto& problem : problems) print(stderr, problem.text() + "\n");
+}
+
+std::vector<std::string> environment() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
+  return variables;
+}
+
+/// The value of --config FILE or --config=FILE, else the default place.
+std::string config_path(const Arguments& arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) return arguments[i + 1];
+    if (arguments[i].starts_with("--config=")) return arguments[i].substr(9);
+  }
+  return std::string(config::default_path);
+}
+
+config::Outcome load(const Arguments& arguments) {
+  auto files = config::read_files(config_path(arguments));
+  auto outcome = config::load(files.files, environment(), arguments);
+  outcome.problems.insert(outcome.problems.begin(), files.problems.begin(), files.problems.end());
+  return outcome;
+}
+
+struct Command {
+  std::string_view name;
+  int (*run)(const Arguments&);
+  std::string_view summary;
+};
+
+constexpr Command commands[] = {
+    {"run", run_command, "run the agent (the default)"},
+    {"check-config", check_config_command,
+     "[FILE...]  check the configuration, or only the files given; silent when it is good"},
+    {"print-config", print_config_command, "show every setting and where its value came from"},
+    {"uninstall", uninstall_command,
+     "take plugin and configuration out of this node; stop the service first"},
+    {"version", version_command, "show the version"},
+};
+
+std::string usage() {
+  std::string text =
+      "usage: istio-cni-node [COMMAND] [--config FILE] [FLAGS]\n\n"
+      "Keeps the istio-cni plugin installed on this node and answers its questions.\n\n"
+      "Commands:\n";
+  for (const auto& command : commands) {
+    text.append(cat("  ", command.name));
+    text.append(command.name.size() < 14 ? 14 - command.name.size() : 1, ' ');
+    text.append(cat(command.summary, "\n"));
+  }
+  text.append("\nFlags (each overrides the setting of that name):\n");
+  text.append(config::flags_help());
+  text.append(
+      "\nConfiguration: istio-cni-node.yaml(5). Status: systemctl status istio-cni-node.\n");
+  return text;
+}
+
+}  // namespace
+
+int run_command(const Arguments& arguments) {
+  logging::Logger log("istio-cni-node");
+  auto outcome = load(arguments);
+  if (!outcome.problems.empty()) {
+    for (const auto& problem : outcome.problems) log.error(cat("configuration: ", problem.text()));
+    log.error(
+        "not started: the configuration is bad (istio-cni-node check-config shows it as well)");
+    return 1;
+  }
+  log.set_level(outcome.loaded.config.log_level);
+  return run_agent(
+      std::move(outcome.loaded), [&arguments] { return load(arguments); }, log);
+}
+
+int check_config_command(const Arguments& arguments) {
+  std::vector<std::string> names;
+  Arguments flags;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (!arguments[i].starts_with("-")) {
+      names.push_back(arguments[i]);
+      continue;
+    }
+    flags.push_back(arguments[i]);
+    // "--flag value": the value is no file to check
+    if (arguments[i].find('=') == std::string::npos && i + 1 < arguments.size() &&
+        !arguments[i + 1].starts_with("-"))
+      flags.push_back(arguments[++i]);
+  }
+  if (names.empty()) {
+    auto outcome = load(flags);
+    complain(outcome.loaded.warnings);
+    complain(outcome.problems);
+    return outcome.problems.empty() ? 0 : 1;
+  }
+  // a file alone, as a configuration management tool is about to put it in place
+  std::vector<config::File> files;
+  std::vector<config::Problem> problems;
+  for (const auto& name : names) {
+    auto text = base::read_file(name);
+    if (text)
+      files.push_back({name, *std::move(text)});
+    else
+      problems.push_back({name, 0, 0, "", text.error().message});
+  }
+  auto outcome = config::load(files, {}, flags);
+  problems.insert(problems.end(), outcome.problems.begin(), outcome.problems.end());
+  complain(outcome.loaded.warnings);
+  complain(problems);
+  return problems.empty() ? 0 : 1;
+}
+
+int print_config_command(const Arguments& arguments) {
+  auto outcome = load(arguments);
+  complain(outcome.problems);
+  if (!outcome.problems.empty()) return 1;
+  print(stdout, config::print(outcome.loaded));
+  return 0;
+}
+
+int uninstall_command(const Arguments& arguments) {
+  // a bad configuration is no reason to leave the node as it is
+  auto outcome = load(arguments);
+  if (!outcome.problems.empty()) {
+    complain(outcome.problems);
+    print(stderr, cat("going on with the record in ", outcome.loaded.config.state_dir, "\n"));
+  }
+  const auto result = install::uninstall(outcome.loaded.config.state_dir);
+  for (const auto& line : result.done) print(stdout, line + "\n");
+  for (const auto& failure : result.failures) print(stderr, failure.message + "\n");
+  return result.failures.empty() ? 0 : 1;
+}
+
+int version_command(const Arguments&) {
+  print(stdout, "istio-cni-node " ICN_VERSION "\n");
+  return 0;
+}
+
+int dispatch(const Arguments& arguments) {
+  if (!arguments.empty() &&
+      (arguments[0] == "--help" || arguments[0] == "-h" || arguments[0] == "help")) {
+    print(stdout, usage());
+    return 0;
+  }
+  if (!arguments.empty() && arguments[0] == "--version") return version_command({});
+  if (arguments.empty() || arguments[0].starts_with("-")) return run_command(arguments);
+  for (const auto& command : commands)
+    if (command.name == arguments[0])
+      return command.run(Arguments(std::next(arguments.begin()), arguments.end()));
+  print(stderr, cat("istio-cni-node: no command ", base::quote(arguments[0]), "\n", usage()));
+  return 2;
+}
+
+}  // namespace istio_cni_node

@@ -1,0 +1,341 @@
+#include "istio-cni-node/lookup_server.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include "base/strings.hpp"
+
+// GCC 12 sees Asio's allocation of coroutine frames and not its matching release
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
+namespace istio_cni_node {
+namespace {
+
+namespace asio = boost::asio;
+using base::cat;
+using base::Errc;
+using base::Error;
+using base::system_error;
+using base::UniqueFd;
+using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+using Descriptor = asio::posix::stream_descriptor;
+
+constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
+constexpr int socket_type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+constexpr int backlog = 4096;
+/// Clients accepted before others get their turn.
+constexpr int accept_batch = 32;
+/// When the process has no descriptor left for a new client.
+constexpr std::chrono::milliseconds accept_pause{100};
+
+bool trusted(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         (peer.uid == 0 || peer.uid == ::geteuid());
+}
+
+base::Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path)
+    return Error{Errc::invalid_input,
+                 cat("listen on ", path, ": the path of a socket has 1 to ",
+                     sizeof address.sun_path - 1, " bytes; use a shorter folder")};
+  std::memcpy(address.sun_path, path.c_str(), path.size());
+  return address;
+}
+
+/// Success when nothing, or a socket that nobody listens on, is at `path`.
+base::Status check_free(const std::string& path, const sockaddr_un& address) {
+  const auto where = cat("listen on ", path);
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0)
+    return errno == ENOENT ? base::success() : base::Status(system_error(where, errno));
+  if (!S_ISSOCK(status.st_mode))
+    return Error{Errc::refused, cat(where, ": a file that is no socket is there; remove it")};
+  const UniqueFd probe(::socket(AF_UNIX, socket_type, 0));
+  if (!probe.valid()) return system_error(where, errno);
+  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
+  const int error = ::connect(probe.get(), generic, sizeof address) == 0 ? 0 : errno;
+  // EAGAIN: a queue that is full is somebody's
+  if (error == 0 || error == EAGAIN || error == EPROTOTYPE)
+    return Error{Errc::refused, cat(where, ": another program listens there; stop it first")};
+  if (error != ECONNREFUSED && error != ENOENT) return system_error(where, error);
+  return base::success();
+}
+
+base::Result<UniqueFd> listen_at(const std::string& path) {
+  auto address = address_of(path);
+  if (!address) return std::move(address).error();
+  if (auto free = check_free(path, *address); !free) return std::move(free).error();
+  // made beside its place and moved there: clients meet the old socket or the
+  // new one with its mode, never nothing and never another mode
+  const auto beside = path + "~";
+  auto beside_address = address_of(beside);
+  if (!beside_address) return std::move(beside_address).error();
+  (void)::unlink(beside.c_str());
+  const auto where = cat("listen on ", path);
+  UniqueFd fd(::socket(AF_UNIX, socket_type, 0));
+  if (!fd.valid()) return system_error(where, errno);
+  const auto* generic = reinterpret_cast<const sockaddr*>(&*beside_address);
+  if (::bind(fd.get(), generic, sizeof *beside_address) != 0) return system_error(where, errno);
+  if (::chmod(beside.c_str(), 0600) != 0 || ::listen(fd.get(), backlog) != 0 ||
+      ::rename(beside.c_str(), path.c_str()) != 0) {
+    const int error = errno;
+    (void)::unlink(beside.c_str());
+    return system_error(where, error);
+  }
+  return fd;
+}
+
+struct Client : std::enable_shared_from_this<Client> {
+  Client(asio::io_context& io, int fd) : socket(io, fd), deadline(io), wake(io) {}
+
+  /// Closes the client unless the next call comes within `span`.
+  void allow(std::chrono::milliseconds span) {
+    deadline.expires_after(span);
+    deadline.async_wait([weak = weak_from_this()](error_code failed) {
+      const auto self = weak.lock();
+      // a timer that was set anew may have this call queued already
+      if (self && !failed && self->deadline.expiry() <= Clock::now()) self->close();
+    });
+  }
+
+  /// Ends the wait for an answer when the other end is gone.
+  void watch() {
+    if (std::exchange(watching, true)) return;
+    socket.async_wait(Descriptor::wait_error, [weak = weak_from_this()](error_code) {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->gone = true;
+      self->wake.cancel();
+    });
+  }
+
+  void close() {
+    closed = gone = true;
+    error_code ignored;
+    (void)socket.close(ignored);
+    deadline.cancel();
+    wake.cancel();
+  }
+
+  Descriptor socket;
+  asio::steady_timer deadline;
+  asio::steady_timer wake;  ///< cancelled when there is an answer, or nobody to take it
+  std::uint64_t question = 0;
+  std::optional<std::string> answer;  ///< to that question
+  bool watching = false;
+  bool gone = false;
+  bool closed = false;
+};
+
+}  // namespace
+
+struct LookupServer::Impl {
+  Impl(asio::io_context& context, LookupLimits given, LookupHandler& given_handler)
+      : io(context), limits(given), handler(given_handler), listener(context), pause(context) {}
+
+  using Self = std::shared_ptr<Impl>;
+  using ClientPtr = std::shared_ptr<Client>;
+
+  static asio::awaitable<void> accept(Self self);
+  static asio::awaitable<void> serve(Self self, ClientPtr client);
+  static asio::awaitable<bool> handle(Self self, ClientPtr client, agent::Message message);
+  static asio::awaitable<void> ask(Self self, ClientPtr client, agent::Lookup lookup);
+  static asio::awaitable<bool> send(Self self, ClientPtr client, std::string text);
+
+  void admit(const Self& self, UniqueFd fd);
+  void forget(const ClientPtr& client) {
+    clients.remove(client);
+    pause.cancel();  // there is room
+  }
+  void close();
+
+  asio::io_context& io;
+  LookupLimits limits;
+  LookupHandler& handler;
+  Descriptor listener;
+  asio::steady_timer pause;
+  std::list<ClientPtr> clients;
+  Counts counts;
+  std::array<char, agent::max_request> bytes{};  ///< of the message that is being read
+  bool closed = false;
+};
+
+asio::awaitable<void> LookupServer::Impl::accept(Self self) {
+  while (!self->closed) {
+    auto [failed] = co_await self->listener.async_wait(Descriptor::wait_read, as_result);
+    if (self->closed) co_return;
+    bool starved = static_cast<bool>(failed);
+    for (int i = 0; i < accept_batch && self->clients.size() < self->limits.clients; ++i) {
+      UniqueFd fd(::accept4(self->listener.native_handle(), nullptr, nullptr,
+                            SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!fd.valid()) {
+        starved = starved || (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR);
+        break;
+      }
+      self->admit(self, std::move(fd));
+    }
+    const bool full = self->clients.size() >= self->limits.clients;
+    if (!starved && !full) continue;
+    self->pause.expires_at(full ? Clock::time_point::max() : Clock::now() + accept_pause);
+    co_await self->pause.async_wait(as_result);
+  }
+}
+
+void LookupServer::Impl::admit(const Self& self, UniqueFd fd) {
+  if (!trusted(fd.get())) {
+    ++counts.refused;
+    return;
+  }
+  ++counts.accepted;
+  auto client = std::make_shared<Client>(io, fd.get());
+  (void)fd.release();
+  clients.push_back(client);
+  asio::co_spawn(io, serve(self, client), [self, client](const std::exception_ptr&) {
+    client->close();
+    self->forget(client);
+  });
+}
+
+asio::awaitable<void> LookupServer::Impl::serve(Self self, ClientPtr client) {
+  for (;;) {
+    client->allow(self->limits.idle);
+    // also when a message is there already: a client that sends without pause
+    // takes turns with the others
+    auto [failed] = co_await client->socket.async_wait(Descriptor::wait_read, as_result);
+    if (failed || client->closed) co_return;
+    auto& bytes = self->bytes;
+    // MSG_TRUNC: the message's own length, whatever fits
+    const auto length = ::recv(client->socket.native_handle(), bytes.data(), bytes.size(),
+                               MSG_DONTWAIT | MSG_TRUNC);
+    if (length < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (length <= 0) co_return;
+    const auto size = static_cast<std::size_t>(length);
+    auto message = size <= bytes.size()
+                       ? agent::parse_message({bytes.data(), size})
+                       : base::Result<agent::Message>(Error{Errc::invalid_input, "too long"});
+    if (!message) {
+      ++self->counts.malformed;
+      co_return;
+    }
+    if (!co_await handle(self, client, *std::move(message))) co_return;
+  }
+}
+
+/// False: the client is to be closed.
+asio::awaitable<bool> LookupServer::Impl::handle(Self self, ClientPtr client,
+                                                 agent::Message message) {
+  if (const auto* outcome = std::get_if<agent::Outcome>(&message)) {
+    self->handler.outcome(*outcome);
+    co_return !client->closed;
+  }
+  co_await ask(self, client, std::get<agent::Lookup>(std::move(message)));
+  if (client->closed) co_return false;
+  // who is gone may have left an outcome behind
+  if (!client->answer) co_return true;
+  co_return co_await send(self, client, *std::exchange(client->answer, std::nullopt));
+}
+
+/// Until there is an answer or nobody to take it.
+asio::awaitable<void> LookupServer::Impl::ask(Self self, ClientPtr client, agent::Lookup lookup) {
+  client->answer.reset();
+  client->wake.expires_at(Clock::time_point::max());
+  self->handler.lookup(lookup, [weak = std::weak_ptr<Client>(client),
+                                question = ++client->question](const agent::Answer& answer) {
+    const auto asker = weak.lock();
+    if (!asker || asker->gone || asker->question != question || asker->answer) return;
+    asker->answer = to_json(answer);
+    asker->wake.cancel();
+  });
+  if (client->answer || client->gone) co_return;
+  client->watch();
+  co_await client->wake.async_wait(as_result);
+  ++client->question;  // what comes now comes too late
+}
+
+/// False: the client is gone or does not read.
+asio::awaitable<bool> LookupServer::Impl::send(Self self, ClientPtr client, std::string text) {
+  client->allow(self->limits.send);
+  for (;;) {
+    const auto sent = ::send(client->socket.native_handle(), text.data(), text.size(),
+                             MSG_DONTWAIT | MSG_NOSIGNAL);
+    // EPIPE: its last messages may still be there to be read
+    if (sent >= 0 || errno == EPIPE) co_return true;
+    if (errno != EAGAIN && errno != EINTR) co_return false;
+    auto [failed] = co_await client->socket.async_wait(Descriptor::wait_write, as_result);
+    if (failed || client->closed) co_return false;
+  }
+}
+
+void LookupServer::Impl::close() {
+  closed = true;
+  error_code ignored;
+  (void)listener.close(ignored);
+  pause.cancel();
+  for (const auto& client : clients) client->close();
+  clients.clear();
+}
+
+base::Result<LookupServer> LookupServer::start(asio::io_context& io, base::UniqueFd listening,
+                                               const std::string& path, LookupLimits limits,
+                                               LookupHandler& handler) {
+  auto fd = std::move(listening);
+  if (!fd.valid()) {
+    auto made = listen_at(path);
+    if (!made) return std::move(made).error();
+    fd = *std::move(made);
+  }
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  if (::getsockopt(fd.get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0)
+    return Error{Errc::invalid_input, "the socket passed in for the plugin does not listen"};
+  // it may block, and accept must not
+  const int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return system_error("listen for the plugin", errno);
+  auto impl = std::make_shared<Impl>(io, limits, handler);
+  error_code failed;
+  (void)impl->listener.assign(fd.get(), failed);
+  if (failed) return system_error("listen for the plugin", failed.value());
+  (void)fd.release();
+  asio::co_spawn(io, Impl::accept(impl), [impl](const std::exception_ptr&) {});
+  return LookupServer(std::move(impl));
+}
+
+LookupServer::LookupServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+LookupServer::LookupServer(LookupServer&&) noexcept = default;
+LookupServer& LookupServer::operator=(LookupServer&& other) noexcept {
+  if (this == &other) return *this;
+  if (impl_) impl_->close();
+  impl_ = std::move(other.impl_);
+  return *this;
+}
+LookupServer::~LookupServer() {
+  if (impl_) impl_->close();
+}
+
+const LookupServer::Counts& LookupServer::counts() const { return impl_->counts; }
+
+}  // namespace istio_cni_node

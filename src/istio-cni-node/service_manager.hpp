@@ -1,0 +1,40 @@
+// What systemd is told: sd_notify(3), sd_listen_fds(3), sd_watchdog_enabled(3).
+// Every call is a no-op without a manager.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fd.hpp"
+
+namespace istio_cni_node {
+
+class ServiceManager {
+ public:
+  void ready();  ///< READY=1, once
+  /// STATUS=, sent when it differs from the last. Line feeds and other control
+  /// characters become spaces; what systemd would refuse as too long is cut.
+  void status(std::string_view text);
+  // A reload before ready() is part of starting and is not told.
+  void reloading();  ///< RELOADING=1 with MONOTONIC_USEC
+  void reloaded();   ///< READY=1 again
+  void stopping();   ///< STOPPING=1
+  void alive();      ///< WATCHDOG=1
+
+  /// How often alive() is to be called: a quarter of WatchdogSec; nothing when
+  /// there is no watchdog, or it is another process's.
+  static std::optional<std::chrono::microseconds> watchdog_interval();
+  /// The listening SOCK_SEQPACKET Unix socket that systemd passed in: the one
+  /// named "agent.sock" or "istio-cni-node.socket", else the first. Invalid when
+  /// there is none; other descriptors are left alone. Non-blocking and
+  /// close-on-exec. The caller owns it: a second call gives none.
+  static base::UniqueFd activation_socket();
+
+ private:
+  bool ready_ = false;
+  std::string status_;
+};
+
+}  // namespace istio_cni_node
