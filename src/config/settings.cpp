@@ -15,11 +15,13 @@ using base::quote;
 using base::Status;
 using Help = std::vector<std::string>;
 
-/// Reaches a member of the configuration; made of a generic lambda.
+/// Reaches a member of the configuration; made of a generic lambda without captures.
 template <typename T>
 struct Member {
   template <typename Access>
-  Member(Access access) : write(access), read(access) {}
+  Member(Access)
+      : write([](Config& config) -> T& { return Access{}(config); }),
+        read([](const Config& config) -> const T& { return Access{}(config); }) {}
 
   T& (*write)(Config&);
   const T& (*read)(const Config&);

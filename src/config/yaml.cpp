@@ -128,7 +128,7 @@ class Builder : public YAML::EventHandler {
     if (parent.node.kind == Node::Kind::list) {
       parent.node.items.push_back(std::move(node));
     } else if (parent.key) {
-      parent.node.fields.emplace_back(*std::move(parent.key), std::move(node));
+      parent.node.fields.push_back({*std::move(parent.key), std::move(node)});
       parent.key.reset();
     } else {
       if (node.kind != Node::Kind::scalar)

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
@@ -15,6 +14,8 @@ struct Mark {
   int column = 0;
 };
 
+struct Field;
+
 struct Node {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
@@ -22,7 +23,12 @@ struct Node {
   std::string text;    ///< of a scalar
   bool plain = false;  ///< a scalar without quotes, tag and block style
   std::vector<Node> items;
-  std::vector<std::pair<Node, Node>> fields;  ///< as they come; keys are scalars
+  std::vector<Field> fields;  ///< as they come
+};
+
+struct Field {
+  Node key;  ///< a scalar
+  Node value;
 };
 
 struct YamlMistake {

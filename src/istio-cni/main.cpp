@@ -5,7 +5,9 @@
 #include <exception>
 
 #include "base/file.hpp"
+#include "base/strings.hpp"
 #include "istio-cni/plugin.hpp"
+#include "log/relay.hpp"
 
 namespace {
 
@@ -31,8 +33,12 @@ std::optional<std::string> environment(const std::string& name) {
 
 int main() {
   istio_cni::Outcome outcome;
+  logging::Relay relay;
   try {
     logging::Logger log("istio-cni");
+    log.set_sink(
+        [&relay](std::int64_t micros, logging::Level level, std::string_view message,
+                 const logging::Fields& fields) { relay.record(micros, level, message, fields); });
     auto edges = istio_cni::make_edges();
     outcome = istio_cni::run(
         environment,
@@ -45,5 +51,8 @@ int main() {
   }
   if (!write_all(STDERR_FILENO, outcome.err)) outcome.exit_status = 1;
   if (!write_all(STDOUT_FILENO, outcome.out)) outcome.exit_status = 1;
+  // where the agent runs in a container, its log shows ours
+  if (!outcome.run_dir.empty())
+    relay.send(base::cat(outcome.run_dir, "/", logging::Relay::socket_name));
   ::_exit(outcome.exit_status);  // nothing to tear down that the kernel does not
 }

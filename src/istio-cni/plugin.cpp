@@ -297,32 +297,10 @@ Outcome fail(const Failure& failure, std::string_view version = {}) {
   return Outcome{cni::failure_json(failure, version), "", 1};
 }
 
-}  // namespace
-
-Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::string>()>& read_stdin,
-            Edges& edges, logging::Logger& log) {
-  const auto parsed = cni::parse_environment(getenv);
-  if (parsed.about) {
-    std::string about = "CNI plugin istio-cni " ICN_VERSION "\nCNI protocol versions supported: ";
-    for (auto version : cni::supported_versions())
-      about.append(cat(version == cni::supported_versions().front() ? "" : ", ", version));
-    return Outcome{"", about + "\n", 0};
-  }
-  if (parsed.failure) return fail(*parsed.failure);
-  const auto& environment = parsed.environment;
-  if (environment.command == cni::Command::version) return Outcome{cni::version_json(), "", 0};
-
-  auto input = read_stdin();
-  if (!input) return fail(Failure{Code::decoding_failure, input.error().message, ""});
-  auto netconf = cni::parse_netconf(*input);
-  if (auto* failure = std::get_if<Failure>(&netconf)) {
-    log.error(failure->message, {{"CNI_COMMAND", std::string(to_string(environment.command))}});
-    return fail(*failure);
-  }
-  const auto& conf = std::get<cni::Netconf>(netconf);
-  log.set_level(logging::parse_level(conf.log_level));
+/// The command, with its configuration read.
+Outcome execute(const cni::Environment& environment, const cni::Netconf& conf,
+                const cni::Getenv& getenv, Edges& edges, logging::Logger& log) {
   const auto version = conf.version.text();
-
   Request request(environment, conf, getenv, edges, log);
   switch (environment.command) {
     case cni::Command::add: {
@@ -360,6 +338,35 @@ Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::str
       break;
   }
   return Outcome{};
+}
+
+}  // namespace
+
+Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::string>()>& read_stdin,
+            Edges& edges, logging::Logger& log) {
+  const auto parsed = cni::parse_environment(getenv);
+  if (parsed.about) {
+    std::string about = "CNI plugin istio-cni " ICN_VERSION "\nCNI protocol versions supported: ";
+    for (auto version : cni::supported_versions())
+      about.append(cat(version == cni::supported_versions().front() ? "" : ", ", version));
+    return Outcome{"", about + "\n", 0};
+  }
+  if (parsed.failure) return fail(*parsed.failure);
+  const auto& environment = parsed.environment;
+  if (environment.command == cni::Command::version) return Outcome{cni::version_json(), "", 0};
+
+  auto input = read_stdin();
+  if (!input) return fail(Failure{Code::decoding_failure, input.error().message, ""});
+  auto netconf = cni::parse_netconf(*input);
+  if (auto* failure = std::get_if<Failure>(&netconf)) {
+    log.error(failure->message, {{"CNI_COMMAND", std::string(to_string(environment.command))}});
+    return fail(*failure);
+  }
+  const auto& conf = std::get<cni::Netconf>(netconf);
+  log.set_level(logging::parse_level(conf.log_level));
+  auto outcome = execute(environment, conf, getenv, edges, log);
+  outcome.run_dir = conf.run_dir;
+  return outcome;
 }
 
 }  // namespace istio_cni

@@ -67,6 +67,7 @@ struct Outcome {
   std::string out;  ///< all that goes to stdout
   std::string err;  ///< "about" text for people, to stderr
   int exit_status = 0;
+  std::string run_dir = {};  ///< of the configuration; "" when that could not be read
 };
 
 /// Environment and stdin in, stdout and exit status out. `read_stdin` is called

@@ -249,7 +249,7 @@ class PodWatch::Impl::WatchSink : public PodWatch::Impl::Sink {
       return;
     }
     ++events_;
-    auto version = resource_version_of(event->object);
+    auto seen = resource_version_of(event->object);
     if (event->type == "ADDED" || event->type == "MODIFIED") {
       self_->upsert(event->object);
     } else if (event->type == "DELETED") {
@@ -264,7 +264,7 @@ class PodWatch::Impl::WatchSink : public PodWatch::Impl::Sink {
                      cat("an event of unknown type ", base::quote(event->type), " is skipped")});
     }
     // Only now: what the observer has not seen must come again.
-    if (!version.empty()) self_->version = std::move(version);
+    if (!seen.empty()) self_->version = std::move(seen);
   }
 
   JsonSplitter splitter_;

@@ -11,7 +11,7 @@ constexpr std::string_view node =
 std::string with_terms(const std::string& terms) {
   return R"({"metadata":{},"spec":{"template":{"spec":{"affinity":{"nodeAffinity":)"
          R"({"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":)" +
-         terms + "}}}}}}";
+         terms + "}}}}}}}";
 }
 
 struct Case {
