@@ -13,15 +13,15 @@ namespace {
 using base::cat;
 using base::quote;
 
-std::string_view article(Node::Kind kind) {
+std::string_view article(YamlNode::Kind kind) {
   switch (kind) {
-    case Node::Kind::null:
+    case YamlNode::Kind::null:
       return "empty";
-    case Node::Kind::scalar:
+    case YamlNode::Kind::scalar:
       return "a single value";
-    case Node::Kind::list:
+    case YamlNode::Kind::list:
       return "a list";
-    case Node::Kind::map:
+    case YamlNode::Kind::map:
       return "a map";
   }
   return "";
@@ -71,9 +71,9 @@ class FileReader {
  public:
   FileReader(const std::string& file, Draft& draft) : file_(file), draft_(draft) {}
 
-  void read(const Node& root) {
-    if (root.kind == Node::Kind::null) return;
-    if (root.kind != Node::Kind::map) {
+  void read(const YamlNode& root) {
+    if (root.kind == YamlNode::Kind::null) return;
+    if (root.kind != YamlNode::Kind::map) {
       complain(root.mark, "",
                cat("is ", article(root.kind), "; a map is expected: one \"key: value\" a line"));
       return;
@@ -86,7 +86,7 @@ class FileReader {
     draft_.complain(Place::in_file(file_, mark, std::move(key)), std::move(message));
   }
 
-  void read_map(const std::string& section, const Node& map) {
+  void read_map(const std::string& section, const YamlNode& map) {
     std::map<std::string_view, int> seen;
     for (const auto& [key, value] : map.fields) {
       const auto full = section.empty() ? key.text : cat(section, ".", key.text);
@@ -108,10 +108,10 @@ class FileReader {
     }
   }
 
-  void read_section(const Node& key, const Node& value) {
+  void read_section(const YamlNode& key, const YamlNode& value) {
     // a section whose settings are all commented out is null
-    if (value.kind == Node::Kind::null) return;
-    if (value.kind == Node::Kind::map) {
+    if (value.kind == YamlNode::Kind::null) return;
+    if (value.kind == YamlNode::Kind::map) {
       read_map(key.text, value);
       return;
     }
@@ -120,10 +120,10 @@ class FileReader {
                  alternatives(names_in(key.text))));
   }
 
-  void read_value(const Setting& setting, const Node& key, const Node& node) {
+  void read_value(const Setting& setting, const YamlNode& key, const YamlNode& node) {
     // null has no place of its own
-    const auto place =
-        Place::in_file(file_, node.kind == Node::Kind::null ? key.mark : node.mark, setting.key);
+    const auto place = Place::in_file(
+        file_, node.kind == YamlNode::Kind::null ? key.mark : node.mark, setting.key);
     Value value;
     if (auto wrong = setting.kind == Kind::list ? read_list(setting, node, value)
                                                 : read_scalar(setting, node, value);
@@ -134,24 +134,25 @@ class FileReader {
     draft_.set(setting, value, place);
   }
 
-  std::string read_list(const Setting& setting, const Node& node, Value& value) {
+  std::string read_list(const Setting& setting, const YamlNode& node, Value& value) {
     const auto example = [&](std::string_view item) {
       return cat("; a list is expected: ", setting.name(), ": [", item, "]");
     };
-    if (node.kind == Node::Kind::null) return cat("has no value", example(""));
-    if (node.kind == Node::Kind::scalar)
+    if (node.kind == YamlNode::Kind::null) return cat("has no value", example(""));
+    if (node.kind == YamlNode::Kind::scalar)
       return cat("is a single value", example(yaml_text(node.text)));
-    if (node.kind == Node::Kind::map) return cat("is a map", example("..."));
+    if (node.kind == YamlNode::Kind::map) return cat("is a map", example("..."));
     for (const auto& item : node.items) {
-      if (item.kind != Node::Kind::scalar)
-        return cat("has ", item.kind == Node::Kind::null ? "an empty element" : article(item.kind),
+      if (item.kind != YamlNode::Kind::scalar)
+        return cat("has ",
+                   item.kind == YamlNode::Kind::null ? "an empty element" : article(item.kind),
                    " in line ", item.mark.line, "; every element must be text");
       value.items.push_back(item.text);
     }
     return {};
   }
 
-  std::string read_scalar(const Setting& setting, const Node& node, Value& value) {
+  std::string read_scalar(const Setting& setting, const YamlNode& node, Value& value) {
     const bool boolean = setting.kind == Kind::boolean;
     const bool number = setting.kind == Kind::number;
     const std::string_view wanted = boolean  ? "true or false"
@@ -159,11 +160,11 @@ class FileReader {
                                     : setting.kind == Kind::mode
                                         ? "an octal number such as \"0600\""
                                         : "text";
-    if (node.kind == Node::Kind::null)
+    if (node.kind == YamlNode::Kind::null)
       return cat("has no value; expected: ",
                  setting.kind == Kind::word ? alternatives(setting.words) : std::string(wanted),
                  setting.kind == Kind::text ? " (\"\" for none)" : "");
-    if (node.kind != Node::Kind::scalar)
+    if (node.kind != YamlNode::Kind::scalar)
       return cat("is ", article(node.kind), "; expected: ",
                  setting.kind == Kind::word ? alternatives(setting.words) : std::string(wanted));
     if (boolean && node.text != "true" && node.text != "false") return not_boolean(node.text);
@@ -200,7 +201,7 @@ void read_yaml(const File& file, Draft& draft) {
     draft.complain(Place::in_file(file.name, mistake->mark, ""), mistake->message);
     return;
   }
-  FileReader(file.name, draft).read(std::get<Node>(parsed));
+  FileReader(file.name, draft).read(std::get<YamlNode>(parsed));
 }
 
 }  // namespace config

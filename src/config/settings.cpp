@@ -217,6 +217,7 @@ base::Result<std::string> parse_namespace(std::string_view name) {
   return std::string(name);
 }
 
+// NOLINTNEXTLINE(bugprone-macro-parentheses): a member cannot stand in parentheses
 #define MEMBER(path) [](auto& c) -> auto& { return c.path; }
 
 std::vector<Setting> make_settings() {

@@ -26,7 +26,7 @@ struct Refused {
   YamlMistake mistake;
 };
 
-std::size_t weight(const Node& node) {
+std::size_t weight(const YamlNode& node) {
   auto sum = node_weight + node.text.size();
   for (const auto& item : node.items) sum += weight(item);
   for (const auto& [key, value] : node.fields) sum += weight(key) + weight(value);
@@ -39,7 +39,7 @@ Mark mark_of(const YAML::Mark& mark) {
 
 class Builder : public YAML::EventHandler {
  public:
-  Node take() { return std::move(root_); }
+  YamlNode take() { return std::move(root_); }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ > 0)
@@ -47,11 +47,11 @@ class Builder : public YAML::EventHandler {
   }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    leaf(mark, "?", anchor, {}, Node::Kind::null);
+    leaf(mark, "?", anchor, {}, YamlNode::Kind::null);
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
-    leaf(mark, tag, anchor, value, Node::Kind::scalar);
+    leaf(mark, tag, anchor, value, YamlNode::Kind::scalar);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
@@ -63,20 +63,20 @@ class Builder : public YAML::EventHandler {
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    begin(mark, tag, anchor, Node::Kind::list);
+    begin(mark, tag, anchor, YamlNode::Kind::list);
   }
   void OnSequenceEnd() override { end(); }
   void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    begin(mark, tag, anchor, Node::Kind::map);
+    begin(mark, tag, anchor, YamlNode::Kind::map);
   }
   void OnMapEnd() override { end(); }
 
  private:
   struct Open {
-    Node node;
+    YamlNode node;
     std::size_t anchor;
-    std::optional<Node> key;
+    std::optional<YamlNode> key;
   };
 
   [[noreturn]] static void refuse(Mark mark, std::string message) {
@@ -93,12 +93,13 @@ class Builder : public YAML::EventHandler {
       refuse(mark, cat("the tag ", base::quote(tag), " is not supported; leave it out"));
   }
 
-  void begin(const YAML::Mark& at, const std::string& tag, std::size_t anchor, Node::Kind kind) {
+  void begin(const YAML::Mark& at, const std::string& tag, std::size_t anchor,
+             YamlNode::Kind kind) {
     const auto mark = mark_of(at);
     check_tag(mark, tag);
     if (open_.size() >= max_depth) refuse(mark, cat("nested deeper than ", max_depth, " levels"));
     charge(mark, node_weight);
-    open_.push_back({Node{kind, mark, {}, false, {}, {}}, anchor, std::nullopt});
+    open_.push_back({YamlNode{kind, mark, {}, false, {}, {}}, anchor, std::nullopt});
   }
 
   void end() {
@@ -108,14 +109,14 @@ class Builder : public YAML::EventHandler {
   }
 
   void leaf(const YAML::Mark& at, const std::string& tag, std::size_t anchor,
-            const std::string& text, Node::Kind kind) {
+            const std::string& text, YamlNode::Kind kind) {
     const auto mark = mark_of(at);
     check_tag(mark, tag);
     charge(mark, node_weight + text.size());
-    add(Node{kind, mark, text, tag == "?", {}, {}}, anchor);
+    add(YamlNode{kind, mark, text, tag == "?", {}, {}}, anchor);
   }
 
-  void add(Node node, std::size_t anchor) {
+  void add(YamlNode node, std::size_t anchor) {
     if (anchor != 0) {
       charge(node.mark, weight(node));
       anchors_[anchor] = node;
@@ -125,13 +126,13 @@ class Builder : public YAML::EventHandler {
       return;
     }
     auto& parent = open_.back();
-    if (parent.node.kind == Node::Kind::list) {
+    if (parent.node.kind == YamlNode::Kind::list) {
       parent.node.items.push_back(std::move(node));
     } else if (parent.key) {
       parent.node.fields.push_back({*std::move(parent.key), std::move(node)});
       parent.key.reset();
     } else {
-      if (node.kind != Node::Kind::scalar)
+      if (node.kind != YamlNode::Kind::scalar)
         refuse(node.mark, "a key is expected here, and it must be plain text");
       if (node.text == "<<")
         refuse(node.mark, "merge keys (<<) are not supported; write the keys out");
@@ -139,9 +140,9 @@ class Builder : public YAML::EventHandler {
     }
   }
 
-  Node root_;
+  YamlNode root_;
   std::vector<Open> open_;
-  std::map<std::size_t, Node> anchors_;
+  std::map<std::size_t, YamlNode> anchors_;
   std::size_t weight_ = 0;
   int documents_ = 0;
 };
@@ -166,7 +167,7 @@ std::optional<YamlMistake> control_character(std::string_view text) {
 
 }  // namespace
 
-std::variant<Node, YamlMistake> parse_yaml(std::string_view text) {
+std::variant<YamlNode, YamlMistake> parse_yaml(std::string_view text) {
   if (auto mistake = control_character(text)) return *std::move(mistake);
   try {
     std::istringstream stream{std::string(text)};

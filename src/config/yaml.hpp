@@ -16,19 +16,19 @@ struct Mark {
 
 struct Field;
 
-struct Node {
+struct YamlNode {
   enum class Kind { null, scalar, list, map };
   Kind kind = Kind::null;
   Mark mark;
   std::string text;    ///< of a scalar
   bool plain = false;  ///< a scalar without quotes, tag and block style
-  std::vector<Node> items;
+  std::vector<YamlNode> items;
   std::vector<Field> fields;  ///< as they come
 };
 
 struct Field {
-  Node key;  ///< a scalar
-  Node value;
+  YamlNode key;  ///< a scalar
+  YamlNode value;
 };
 
 struct YamlMistake {
@@ -38,6 +38,6 @@ struct YamlMistake {
 
 /// The one document of `text`; a null node when there is none. Aliases are
 /// resolved. Nesting, nodes and what aliases add up to are bounded.
-std::variant<Node, YamlMistake> parse_yaml(std::string_view text);
+std::variant<YamlNode, YamlMistake> parse_yaml(std::string_view text);
 
 }  // namespace config

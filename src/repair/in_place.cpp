@@ -1,5 +1,6 @@
 #include "repair/in_place.hpp"
 
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -57,8 +58,30 @@ std::uint32_t first_id(const std::vector<redirect::Owner>& owners) {
   return owners.empty() ? proxy : owners.front().id.value_or(proxy);
 }
 
+/// A change of user makes the kernel take the whole process for one with
+/// secrets, without core dumps: put back what was.
+class KeepDumpable {
+ public:
+  KeepDumpable() = default;
+  ~KeepDumpable() {
+    if (before_ == 1) (void)::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  }
+  KeepDumpable(const KeepDumpable&) = delete;
+  KeepDumpable& operator=(const KeepDumpable&) = delete;
+
+ private:
+  int before_ = ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+};
+
+std::string failure_of(const validate::ProbeReport& report) {
+  auto text = cat("the rules are there, but the probe failed: ", report.failure);
+  if (!report.attempts.empty()) text.append(cat(" (", report.attempts.back(), ')'));
+  return text;
+}
+
 base::Status probe(int fd, const redirect::Config& config, const std::vector<Family>& families,
                    std::chrono::milliseconds timeout) {
+  const KeepDumpable keep;
   return netns::run_in_netns(fd, [&]() -> base::Status {
     auto status = become(first_id(config.proxy_uids), first_id(config.proxy_gids));
     if (!status) return status;
@@ -68,12 +91,8 @@ base::Status probe(int fd, const redirect::Config& config, const std::vector<Fam
       wanted.proxy_port = config.proxy_port;
       wanted.inbound_port = config.inbound_capture_port;
       wanted.timeout = timeout;
-      auto report = validate::run_probe(wanted);
-      if (report.ok) continue;
-      return Error{Errc::mismatch, cat("the rules are there, but the probe failed: ",
-                                       report.failure, report.attempts.empty() ? "" : " (",
-                                       report.attempts.empty() ? "" : report.attempts.back(),
-                                       report.attempts.empty() ? "" : ")")};
+      const auto report = validate::run_probe(wanted);
+      if (!report.ok) return Error{Errc::mismatch, failure_of(report)};
     }
     return base::success();
   });

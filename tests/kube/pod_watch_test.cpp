@@ -592,7 +592,7 @@ TEST_F(Watch, ALargeListNeedsLittleMemory) {
     run_for(io_, milliseconds(20));
   };
   load(2);
-  auto before = peak_resident_kib();
+  [[maybe_unused]] auto before = peak_resident_kib();
   load(500);
 #ifndef __SANITIZE_ADDRESS__  // which keeps what was freed
   EXPECT_LT(peak_resident_kib() - before, 1024U) << "for a list of 32 MB";

@@ -294,7 +294,8 @@ struct ApiServer::Impl {
     if (request.method() != http::verb::get || !base::parse_go_bool(query["watch"]).value_or(false))
       return std::nullopt;
     auto node = node_of_selector(query["fieldSelector"]);
-    auto parts = base::split(target.substr(0, target.find('?')), '/');
+    const auto path = target.substr(0, target.find('?'));
+    auto parts = base::split(path, '/');
     bool all = parts.size() == 4 && parts[3] == "pods";
     bool one = parts.size() == 6 && parts[3] == "namespaces" && parts[5] == "pods";
     std::lock_guard lock(mutex);
