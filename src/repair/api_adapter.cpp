@@ -8,7 +8,7 @@ namespace repair {
 
 void ApiAdapter::send(kube::ApiRequest request, bool eviction, Done done) {
   client_.request(std::move(request), base::Deadline::after(timeout_),
-                  [eviction, done = std::move(done)](base::Result<kube::Response> answer) {
+                  [eviction, done = std::move(done)](const base::Result<kube::Response>& answer) {
                     done(reply_of(answer, eviction));
                   });
 }

@@ -28,9 +28,12 @@ std::string text_of(const Json& object, const char* key) {
 }
 
 void take_argument(CachedResult& result, std::string_view key, std::string value) {
-  if (key == "K8S_POD_UID") result.pod_uid = std::move(value);
-  if (key == "K8S_POD_NAMESPACE") result.pod_namespace = std::move(value);
-  if (key == "K8S_POD_NAME") result.pod_name = std::move(value);
+  if (key == "K8S_POD_UID")
+    result.pod_uid = std::move(value);
+  else if (key == "K8S_POD_NAMESPACE")
+    result.pod_namespace = std::move(value);
+  else if (key == "K8S_POD_NAME")
+    result.pod_name = std::move(value);
 }
 
 /// "10.9.0.2/24", "10.9.0.2".
