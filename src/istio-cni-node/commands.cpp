@@ -78,7 +78,8 @@ std::string usage() {
   text.append("\nFlags (each overrides the setting of that name):\n");
   text.append(config::flags_help());
   text.append(
-      "\nConfiguration: istio-cni-node.yaml(5). Status: systemctl status istio-cni-node.\n");
+      "\nConfiguration: /etc/istio-cni-node/config.yaml. Status: systemctl status "
+      "istio-cni-node.\n");
   return text;
 }
 

@@ -284,7 +284,7 @@ base::Result<HttpServer> HttpServer::listen_tcp(asio::io_context& io, const std:
 
 base::Result<HttpServer> HttpServer::listen_unix(asio::io_context& io, const std::string& path,
                                                  mode_t mode, HttpLimits limits, Handler handler) {
-  auto listener = UnixListener::make(path, mode);
+  auto listener = UnixListener::make(path, mode, SOCK_STREAM, SOMAXCONN);
   if (!listener) return std::move(listener).error();
   auto fd = std::move(listener->fd);
   return Impl::start(io, std::move(fd), AF_UNIX, limits, std::move(handler), *std::move(listener));

@@ -22,7 +22,7 @@ using base::Error;
 using base::system_error;
 using base::UniqueFd;
 
-constexpr int socket_type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+constexpr int socket_flags = SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 /// errno of the step that failed, and the hint for the operator.
 Error listen_error(std::string_view where, int error) {
@@ -44,7 +44,7 @@ int bind_and_listen(int fd, const sockaddr* address, socklen_t size) {
 
 base::Result<UniqueFd> listen_anywhere(std::uint16_t port) {
   const auto where = cat("listen on port ", port, " of every address");
-  UniqueFd fd(::socket(AF_INET6, socket_type, 0));
+  UniqueFd fd(::socket(AF_INET6, SOCK_STREAM | socket_flags, 0));
   if (fd.valid()) {
     const int zero = 0;
     sockaddr_in6 address{};
@@ -57,7 +57,7 @@ base::Result<UniqueFd> listen_anywhere(std::uint16_t port) {
     // disable_ipv6 leaves the family and takes its addresses
     if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) return listen_error(where, error);
   }
-  fd.reset(::socket(AF_INET, socket_type, 0));
+  fd.reset(::socket(AF_INET, SOCK_STREAM | socket_flags, 0));
   if (!fd.valid()) return listen_error(where, errno);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -80,7 +80,7 @@ base::Result<sockaddr_un> address_of(const std::string& path) {
 }
 
 /// Success when nothing, or a socket that nobody listens on, is at `path`.
-base::Status check_free(const std::string& path, const sockaddr_un& address) {
+base::Status check_free(const std::string& path, const sockaddr_un& address, int type) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return base::success();
@@ -90,7 +90,7 @@ base::Status check_free(const std::string& path, const sockaddr_un& address) {
     return Error{Errc::refused, cat("listen on ", path,
                                     ": a file that is no socket is there; "
                                     "remove it")};
-  const UniqueFd probe(::socket(AF_UNIX, socket_type, 0));
+  const UniqueFd probe(::socket(AF_UNIX, type | socket_flags, 0));
   if (!probe.valid()) return system_error(cat("listen on ", path), errno);
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
   const int error = ::connect(probe.get(), generic, sizeof address) == 0 ? 0 : errno;
@@ -120,7 +120,7 @@ base::Result<UniqueFd> listen_tcp_socket(const std::string& host, std::uint16_t 
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);
   int error = EADDRNOTAVAIL;
   for (const auto* entry = found; entry != nullptr; entry = entry->ai_next) {
-    UniqueFd fd(::socket(entry->ai_family, socket_type, 0));
+    UniqueFd fd(::socket(entry->ai_family, SOCK_STREAM | socket_flags, 0));
     if (!fd.valid()) {
       error = errno;
       continue;
@@ -142,10 +142,11 @@ std::uint16_t local_port(int fd) {
   return 0;
 }
 
-base::Result<UnixListener> UnixListener::make(const std::string& path, mode_t mode) {
+base::Result<UnixListener> UnixListener::make(const std::string& path, mode_t mode, int type,
+                                              int backlog) {
   auto address = address_of(path);
   if (!address) return address.error();
-  if (auto free = check_free(path, *address); !free) return free.error();
+  if (auto free = check_free(path, *address, type); !free) return free.error();
   // made beside its place and moved there: clients meet the old socket or the
   // new one with its mode, never nothing and never another mode
   const auto beside = path + "~";
@@ -154,14 +155,14 @@ base::Result<UnixListener> UnixListener::make(const std::string& path, mode_t mo
   (void)::unlink(beside.c_str());
 
   UnixListener made;
-  made.fd.reset(::socket(AF_UNIX, socket_type, 0));
+  made.fd.reset(::socket(AF_UNIX, type | socket_flags, 0));
   const auto where = cat("listen on ", path);
   if (!made.fd.valid()) return system_error(where, errno);
   if (::bind(made.fd.get(), reinterpret_cast<const sockaddr*>(&*beside_address),
              sizeof *beside_address) != 0)
     return system_error(where, errno);
   struct stat status {};
-  if (::chmod(beside.c_str(), mode) != 0 || ::listen(made.fd.get(), SOMAXCONN) != 0 ||
+  if (::chmod(beside.c_str(), mode) != 0 || ::listen(made.fd.get(), backlog) != 0 ||
       ::lstat(beside.c_str(), &status) != 0 || ::rename(beside.c_str(), path.c_str()) != 0) {
     const int error = errno;
     (void)::unlink(beside.c_str());

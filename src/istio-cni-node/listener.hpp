@@ -1,4 +1,4 @@
-// Listening stream sockets for the agent's servers: made whole or not at all.
+// Listening sockets for the agent's servers: made whole or not at all.
 #pragma once
 
 #include <sys/types.h>
@@ -15,11 +15,12 @@ namespace istio_cni_node {
 base::Result<base::UniqueFd> listen_tcp_socket(const std::string& host, std::uint16_t port);
 std::uint16_t local_port(int fd);
 
-/// A listening Unix stream socket and the file that leads to it.
+/// A listening Unix socket, SOCK_STREAM or SOCK_SEQPACKET, and the file that leads to it.
 class UnixListener {
  public:
   /// See HttpServer::listen_unix.
-  static base::Result<UnixListener> make(const std::string& path, mode_t mode);
+  static base::Result<UnixListener> make(const std::string& path, mode_t mode, int type,
+                                         int backlog);
 
   UnixListener() = default;
   base::UniqueFd fd;  ///< valid until moved from

@@ -8,6 +8,7 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 #include "base/utf8.hpp"
 
 namespace istio_cni_node {
@@ -23,72 +24,6 @@ constexpr std::size_t max_fields = 32;
 constexpr std::size_t max_name = 64;  // of the journal
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-/// Takes `digits` decimal digits off the front.
-std::optional<int> take_number(std::string_view& text, std::size_t digits) {
-  if (text.size() < digits) return std::nullopt;
-  int value = 0;
-  for (const char c : text.substr(0, digits)) {
-    if (!is_digit(c)) return std::nullopt;
-    value = value * 10 + (c - '0');
-  }
-  text.remove_prefix(digits);
-  return value;
-}
-
-bool take(std::string_view& text, std::string_view any_of) {
-  if (text.empty() || any_of.find(text.front()) == std::string_view::npos) return false;
-  text.remove_prefix(1);
-  return true;
-}
-
-/// "08:32" or "08:32:17": seconds of the day; a leap second is the next one.
-std::optional<std::int64_t> take_time(std::string_view& text, bool with_seconds) {
-  const auto hour = take_number(text, 2);
-  if (!hour || *hour > 23 || !take(text, ":")) return std::nullopt;
-  const auto minute = take_number(text, 2);
-  if (!minute || *minute > 59) return std::nullopt;
-  std::int64_t seconds = *hour * 3600 + *minute * 60;
-  if (!with_seconds) return seconds;
-  if (!take(text, ":")) return std::nullopt;
-  const auto second = take_number(text, 2);
-  if (!second || *second > 60) return std::nullopt;
-  return seconds + *second;
-}
-
-std::optional<std::int64_t> take_days(std::string_view& text) {
-  const auto year = take_number(text, 4);
-  if (!year || !take(text, "-")) return std::nullopt;
-  const auto month = take_number(text, 2);
-  if (!month || !take(text, "-")) return std::nullopt;
-  const auto day = take_number(text, 2);
-  if (!day) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(*year),
-                                         std::chrono::month(static_cast<unsigned>(*month)),
-                                         std::chrono::day(static_cast<unsigned>(*day))};
-  if (!date.ok()) return std::nullopt;
-  return std::chrono::sys_days(date).time_since_epoch().count();
-}
-
-std::optional<std::int64_t> take_fraction(std::string_view& text) {
-  if (!take(text, ".")) return 0;
-  std::int64_t micros = 0;
-  std::size_t digits = 0;
-  for (; !text.empty() && is_digit(text.front()); text.remove_prefix(1), ++digits)
-    if (digits < 6) micros = micros * 10 + (text.front() - '0');
-  if (digits == 0) return std::nullopt;
-  for (; digits < 6; ++digits) micros *= 10;
-  return micros;
-}
-
-std::optional<std::int64_t> take_offset(std::string_view& text) {
-  if (take(text, "Zz")) return 0;
-  const bool west = text.starts_with('-');
-  if (!take(text, "+-")) return std::nullopt;
-  const auto seconds = take_time(text, false);
-  if (!seconds) return std::nullopt;
-  return west ? -*seconds : *seconds;
-}
 
 std::optional<logging::Level> relayed_level(std::string_view text) {
   using logging::Level;
@@ -146,7 +81,7 @@ std::optional<RelayedEntry> parse_entry(std::string_view text) {
   const auto* time_text = text_at(*object, "time");
   if (message == nullptr || level_text == nullptr || time_text == nullptr) return std::nullopt;
   const auto level = relayed_level(*level_text);
-  const auto time = parse_rfc3339_micros(*time_text);
+  const auto time = base::parse_rfc3339_micros(*time_text);
   if (!level || !time) return std::nullopt;
 
   RelayedEntry entry{*time, *level, one_line(base::trim(*message), max_message), {}};
@@ -160,18 +95,6 @@ std::optional<RelayedEntry> parse_entry(std::string_view text) {
 }
 
 }  // namespace
-
-std::optional<std::int64_t> parse_rfc3339_micros(std::string_view text) {
-  const auto days = take_days(text);
-  if (!days || !take(text, "Tt")) return std::nullopt;
-  const auto time = take_time(text, true);
-  if (!time) return std::nullopt;
-  const auto fraction = take_fraction(text);
-  if (!fraction) return std::nullopt;
-  const auto offset = take_offset(text);
-  if (!offset || !text.empty()) return std::nullopt;
-  return (*days * 86'400 + *time - *offset) * 1'000'000 + *fraction;
-}
 
 std::vector<RelayedEntry> parse_relayed(std::string_view body) {
   std::vector<RelayedEntry> entries;

@@ -28,8 +28,4 @@ struct RelayedEntry {
 /// one that would pass for a field of the journal's own is left out.
 std::vector<RelayedEntry> parse_relayed(std::string_view body);
 
-/// "2021-07-21T08:32:17.362512Z", any number of fraction digits (below the
-/// microsecond they are dropped), "Z" or an offset. RFC 3339.
-std::optional<std::int64_t> parse_rfc3339_micros(std::string_view text);
-
 }  // namespace istio_cni_node

@@ -22,9 +22,7 @@
 #include <utility>
 
 #include "base/strings.hpp"
-
-// GCC 12 sees Asio's allocation of coroutine frames and not its matching release
-#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#include "istio-cni-node/listener.hpp"
 
 namespace istio_cni_node {
 namespace {
@@ -40,7 +38,6 @@ using Clock = std::chrono::steady_clock;
 using Descriptor = asio::posix::stream_descriptor;
 
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
-constexpr int socket_type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 constexpr int backlog = 4096;
 /// Clients accepted before others get their turn.
 constexpr int accept_batch = 32;
@@ -52,60 +49,6 @@ bool trusted(int fd) {
   socklen_t size = sizeof peer;
   return ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
          (peer.uid == 0 || peer.uid == ::geteuid());
-}
-
-base::Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path)
-    return Error{Errc::invalid_input,
-                 cat("listen on ", path, ": the path of a socket has 1 to ",
-                     sizeof address.sun_path - 1, " bytes; use a shorter folder")};
-  std::memcpy(address.sun_path, path.c_str(), path.size());
-  return address;
-}
-
-/// Success when nothing, or a socket that nobody listens on, is at `path`.
-base::Status check_free(const std::string& path, const sockaddr_un& address) {
-  const auto where = cat("listen on ", path);
-  struct stat status {};
-  if (::lstat(path.c_str(), &status) != 0)
-    return errno == ENOENT ? base::success() : base::Status(system_error(where, errno));
-  if (!S_ISSOCK(status.st_mode))
-    return Error{Errc::refused, cat(where, ": a file that is no socket is there; remove it")};
-  const UniqueFd probe(::socket(AF_UNIX, socket_type, 0));
-  if (!probe.valid()) return system_error(where, errno);
-  const auto* generic = reinterpret_cast<const sockaddr*>(&address);
-  const int error = ::connect(probe.get(), generic, sizeof address) == 0 ? 0 : errno;
-  // EAGAIN: a queue that is full is somebody's
-  if (error == 0 || error == EAGAIN || error == EPROTOTYPE)
-    return Error{Errc::refused, cat(where, ": another program listens there; stop it first")};
-  if (error != ECONNREFUSED && error != ENOENT) return system_error(where, error);
-  return base::success();
-}
-
-base::Result<UniqueFd> listen_at(const std::string& path) {
-  auto address = address_of(path);
-  if (!address) return std::move(address).error();
-  if (auto free = check_free(path, *address); !free) return std::move(free).error();
-  // made beside its place and moved there: clients meet the old socket or the
-  // new one with its mode, never nothing and never another mode
-  const auto beside = path + "~";
-  auto beside_address = address_of(beside);
-  if (!beside_address) return std::move(beside_address).error();
-  (void)::unlink(beside.c_str());
-  const auto where = cat("listen on ", path);
-  UniqueFd fd(::socket(AF_UNIX, socket_type, 0));
-  if (!fd.valid()) return system_error(where, errno);
-  const auto* generic = reinterpret_cast<const sockaddr*>(&*beside_address);
-  if (::bind(fd.get(), generic, sizeof *beside_address) != 0) return system_error(where, errno);
-  if (::chmod(beside.c_str(), 0600) != 0 || ::listen(fd.get(), backlog) != 0 ||
-      ::rename(beside.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    (void)::unlink(beside.c_str());
-    return system_error(where, error);
-  }
-  return fd;
 }
 
 struct Client : std::enable_shared_from_this<Client> {
@@ -303,9 +246,9 @@ base::Result<LookupServer> LookupServer::start(asio::io_context& io, base::Uniqu
                                                LookupHandler& handler) {
   auto fd = std::move(listening);
   if (!fd.valid()) {
-    auto made = listen_at(path);
+    auto made = UnixListener::make(path, 0600, SOCK_SEQPACKET, backlog);
     if (!made) return std::move(made).error();
-    fd = *std::move(made);
+    fd = std::move(made->fd);
   }
   int listens = 0;
   socklen_t size = sizeof listens;

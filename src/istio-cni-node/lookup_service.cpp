@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 #include "kube/pod_source.hpp"
 #include "redirect/project.hpp"
 
@@ -72,7 +73,8 @@ void LookupService::outcome(const agent::Outcome& outcome) {
   if (outcome.command == "ADD" && outcome.decision == "redirect" && outcome.result == "success") {
     const auto* cached = cache_.find({outcome.name_space, outcome.name, outcome.uid});
     if (cached != nullptr && !cached->redirection) {
-      if (auto scheduled = parse_rfc3339(cached->pod.scheduled_at); scheduled && *scheduled <= now)
+      if (auto scheduled = base::parse_rfc3339(cached->pod.scheduled_at);
+          scheduled && *scheduled <= now)
         metrics_.scheduled_to_redirected(
             std::chrono::duration_cast<std::chrono::milliseconds>(now - *scheduled));
     }

@@ -1,8 +1,5 @@
 #include "istio-cni-node/pod_cache.hpp"
 
-#include <ctime>
-
-#include "base/strings.hpp"
 #include "redirect/decide.hpp"
 #include "redirect/project.hpp"
 
@@ -116,21 +113,6 @@ void PodCache::report(const agent::Outcome& outcome, std::chrono::system_clock::
 
 void PodCache::for_each(const std::function<void(const CachedPod&)>& visit) const {
   for (const auto& [key, entry] : pods_) visit(entry.cached);
-}
-
-std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text) {
-  std::tm tm{};
-  const std::string copy(text);
-  const char* rest = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &tm);
-  if (rest == nullptr) return std::nullopt;
-  std::chrono::microseconds fraction{0};
-  if (*rest == '.') {
-    std::int64_t scale = 100000;
-    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10)
-      fraction += std::chrono::microseconds((*rest - '0') * scale);
-  }
-  if (std::string_view(rest) != "Z") return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&tm)) + fraction;
 }
 
 }  // namespace istio_cni_node

@@ -94,7 +94,4 @@ class PodCache : public kube::PodObserver {
   kube::WatchState watch_;
 };
 
-/// "2026-11-24T15:04:05Z" or with fractions; nothing for anything else.
-std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text);
-
 }  // namespace istio_cni_node

@@ -19,6 +19,7 @@
 #include "base/fd.hpp"
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace kube {
 namespace {
@@ -39,33 +40,6 @@ struct Cache {
 Cache& cache() {
   static Cache instance;
   return instance;
-}
-
-/// The clock counts nanoseconds and so ends in 2262; plugins also say 9999.
-Clock::time_point nearest_time(std::time_t seconds) {
-  constexpr std::time_t last =
-      std::chrono::floor<std::chrono::seconds>(Clock::duration::max()).count();
-  return Clock::from_time_t(std::clamp<std::time_t>(seconds, 0, last));
-}
-
-/// RFC 3339 with "Z" or a numeric offset; fractions of a second are dropped.
-std::optional<Clock::time_point> parse_time(const std::string& text) {
-  std::tm parts{};
-  const char* rest = ::strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (rest == nullptr) return std::nullopt;
-  auto seconds = ::timegm(&parts);
-  if (*rest == '.') {
-    ++rest;
-    while (*rest >= '0' && *rest <= '9') ++rest;
-  }
-  std::string_view zone = rest;
-  if (zone == "Z" || zone == "z") return nearest_time(seconds);
-  if (zone.size() != 6 || (zone[0] != '+' && zone[0] != '-') || zone[3] != ':') return std::nullopt;
-  auto hours = base::parse_unsigned(zone.substr(1, 2), 23);
-  auto minutes = base::parse_unsigned(zone.substr(4, 2), 59);
-  if (!hours || !minutes) return std::nullopt;
-  auto offset = static_cast<std::time_t>(*hours * 3600 + *minutes * 60);
-  return nearest_time(zone[0] == '+' ? seconds - offset : seconds + offset);
 }
 
 /// A started plugin; kills and reaps it when it goes out of scope.
@@ -261,7 +235,7 @@ base::Result<ExecCredential> parse_exec_credential(std::string_view text,
   if (out.token.empty() && out.cert_pem.empty())
     return bad("status has neither a token nor a client certificate");
   if (auto when = field(*status, "expirationTimestamp"); !when.empty()) {
-    out.expires = parse_time(when);
+    out.expires = base::parse_rfc3339(when);
     if (!out.expires)
       return bad(cat("status.expirationTimestamp is not an RFC 3339 time: ", base::quote(when)));
   }

@@ -1,6 +1,7 @@
 #include "repair/plan.hpp"
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace repair {
 namespace {
@@ -61,7 +62,7 @@ std::string_view to_string(Hold hold) {
 bool broken_again(const Record& record, const Broken& broken) {
   // The count of the container that terminated: while the next one runs it is
   // one less, and the status does not say whether one runs.
-  const auto finished = parse_time(broken.termination.finished_at);
+  const auto finished = base::parse_rfc3339(broken.termination.finished_at);
   if (finished) {
     // whole seconds: one that ended within the repair's second may be from before
     return broken.restart_count > record.restart_count &&

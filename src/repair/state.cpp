@@ -9,6 +9,7 @@
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace repair {
 namespace {
@@ -53,7 +54,8 @@ int number_of(const Json& object, const char* key, int otherwise) {
 
 Time time_from(const Json& value, const char* key) {
   if (value.is_null()) return {};
-  auto time = value.is_string() ? parse_time(value.get_ref<const std::string&>()) : std::nullopt;
+  auto time =
+      value.is_string() ? base::parse_rfc3339(value.get_ref<const std::string&>()) : std::nullopt;
   if (!time) throw Wrong{cat(key, " is not a time")};
   return *time;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/time.hpp"
 #include "base/utf8.hpp"
 #include "fuzz/check.hpp"
 #include "log/relay.hpp"
@@ -59,6 +60,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::require(entries.size() <= 1000, "a body is bounded");
   for (const auto& entry : entries) check(entry);
   check_round_trip(text);
-  (void)istio_cni_node::parse_rfc3339_micros(text);
+  (void)base::parse_rfc3339(text);
   return 0;
 }

@@ -427,7 +427,7 @@ TEST_F(UnixServerTest, ServesWithTheModeWhateverTheUmask) {
 
 TEST_F(UnixServerTest, ReplacesAStaleFileAndItsOwnLeftover) {
   for (const auto* name : {"log.sock", "log.sock~"}) {
-    auto left = istio_cni_node::UnixListener::make(dir_.path(name), 0600);
+    auto left = istio_cni_node::UnixListener::make(dir_.path(name), 0600, SOCK_STREAM, 16);
     ASSERT_TRUE(left) << left.error().message;
   }
   ASSERT_EQ(::access(path_.c_str(), F_OK), 0) << "a crash leaves the file";
@@ -466,7 +466,7 @@ TEST_F(UnixServerTest, WhatIsNoSocketIsLeftAlone) {
 TEST_F(UnixServerTest, ASuccessorsFileStays) {
   listen_unix(path_);
   ASSERT_EQ(::unlink(path_.c_str()), 0);
-  auto successor = istio_cni_node::UnixListener::make(path_, 0600);
+  auto successor = istio_cni_node::UnixListener::make(path_, 0600, SOCK_STREAM, 16);
   ASSERT_TRUE(successor);
   finish();
   EXPECT_EQ(::access(path_.c_str(), F_OK), 0);

@@ -130,16 +130,5 @@ TEST(PodCache, RulesDecideWhoIsInTheMesh) {
   EXPECT_EQ(cache.in_mesh(), 2U);
 }
 
-TEST(Rfc3339, Times) {
-  using namespace std::chrono;
-  auto second = sys_days(year{2026} / 11 / 24) + hours(15) + minutes(4) + seconds(5);
-  EXPECT_EQ(parse_rfc3339("2026-11-24T15:04:05Z"), system_clock::time_point(second));
-  EXPECT_EQ(parse_rfc3339("2026-11-24T15:04:05.250Z"),
-            system_clock::time_point(second + milliseconds(250)));
-  for (const char* bad :
-       {"", "2026-11-24", "2026-11-24T15:04:05", "2026-11-24T15:04:05+01:00", "now"})
-    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
-}
-
 }  // namespace
 }  // namespace istio_cni_node

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 #include "repair/controller.hpp"
 
 namespace test_support {
@@ -18,7 +19,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 /// 2026-11-24T12:00:00Z
-inline Time noon() { return *repair::parse_time("2026-11-24T12:00:00Z"); }
+inline Time noon() { return *base::parse_rfc3339("2026-11-24T12:00:00Z"); }
 
 inline pod::Termination termination(int code = 126, const std::string& at = "2026-11-24T11:59:00Z",
                                     const std::string& message = "") {
