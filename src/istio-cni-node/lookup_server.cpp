@@ -28,7 +28,6 @@ namespace istio_cni_node {
 namespace {
 
 namespace asio = boost::asio;
-using base::cat;
 using base::Errc;
 using base::Error;
 using base::system_error;
