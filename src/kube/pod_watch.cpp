@@ -329,6 +329,7 @@ Task<Outcome> PodWatch::Impl::watch(Self self) {
                        percent_encode(self->version), "&timeoutSeconds=", seconds);
   auto deadline = Deadline::after(self->options.request);
   WatchSink sink(self, deadline);
+  auto asked = steady_clock::now();
   auto done = co_await self->talk->perform(request, sink, deadline);
   if (self->closed()) co_return Outcome{};
   ++self->state.restarts;
@@ -361,7 +362,8 @@ Task<Outcome> PodWatch::Impl::watch(Self self) {
   }
   if (auto complete = sink.finish(); !complete)
     co_return self->failure(Outcome::Next::watch, std::move(complete).error().wrap("watch pods"));
-  if (lasted < short_watch && sink.events() == 0)
+  // From the request on: the server's time began before its answer was read.
+  if (steady_clock::now() - asked < short_watch && sink.events() == 0)
     co_return self->failure(Outcome::Next::watch,
                             {Errc::unavailable, "watch pods: the server ended it at once"});
   co_return Outcome{Outcome::Next::watch, std::nullopt, true, {}};
