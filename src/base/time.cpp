@@ -98,4 +98,49 @@ std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_v
   return Clock::time_point(std::clamp(microseconds(*micros), first, last));
 }
 
+namespace {
+
+void append_digits(std::string& out, std::int64_t value, int digits) {
+  std::string reversed;
+  for (; digits > 0; --digits, value /= 10) reversed.push_back(static_cast<char>('0' + value % 10));
+  out.append(reversed.rbegin(), reversed.rend());
+}
+
+/// To the second, without the zone. Not gmtime(3): that reads /etc/localtime first.
+std::string civil(std::chrono::sys_seconds time) {
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss clock(time - day);
+  std::string out;
+  append_digits(out, static_cast<int>(date.year()), 4);
+  out.push_back('-');
+  append_digits(out, static_cast<unsigned>(date.month()), 2);
+  out.push_back('-');
+  append_digits(out, static_cast<unsigned>(date.day()), 2);
+  out.push_back('T');
+  append_digits(out, clock.hours().count(), 2);
+  out.push_back(':');
+  append_digits(out, clock.minutes().count(), 2);
+  out.push_back(':');
+  append_digits(out, clock.seconds().count(), 2);
+  return out;
+}
+
+}  // namespace
+
+std::string format_rfc3339(std::chrono::system_clock::time_point time) {
+  return civil(std::chrono::floor<std::chrono::seconds>(time)) + "Z";
+}
+
+std::string format_rfc3339_micros(std::int64_t unix_micros) {
+  const std::chrono::sys_time<std::chrono::microseconds> time{
+      std::chrono::microseconds(unix_micros)};
+  const auto second = std::chrono::floor<std::chrono::seconds>(time);
+  auto out = civil(second);
+  out.push_back('.');
+  append_digits(out, (time - second).count(), 6);
+  out.push_back('Z');
+  return out;
+}
+
 }  // namespace base

@@ -15,6 +15,7 @@
 #include <ctime>
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace logging {
 namespace {
@@ -88,16 +89,7 @@ Level parse_level(std::string_view text) {
 }
 
 std::string format_time(std::int64_t unix_micros) {
-  constexpr std::int64_t second = 1'000'000;
-  const auto micros = (unix_micros % second + second) % second;  // also before 1970
-  const std::time_t seconds = (unix_micros - micros) / second;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char date[32];
-  const auto length = std::strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S.", &utc);
-  auto fraction = cat(micros);
-  fraction.insert(0, 6 - fraction.size(), '0');
-  return cat(std::string_view(date, length), fraction, 'Z');
+  return base::format_rfc3339_micros(unix_micros);
 }
 
 std::string format_line(std::int64_t unix_micros, Level level, std::string_view message,

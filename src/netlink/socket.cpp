@@ -64,7 +64,8 @@ base::Status Socket::send(Bytes bytes) {
 }
 
 base::Result<Bytes> Socket::receive(const base::Deadline& deadline) {
-  buffer_.resize(buffer_size);
+  // not zeroed: most answers touch one page of it
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(buffer_size);
   while (true) {
     pollfd waiting{fd_.get(), POLLIN, 0};
     const int ready = ::poll(&waiting, 1, deadline.poll_timeout());
@@ -74,7 +75,7 @@ base::Result<Bytes> Socket::receive(const base::Deadline& deadline) {
     }
     if (ready == 0) return Bytes{};
     sockaddr_nl sender{};
-    iovec vector{buffer_.data(), buffer_.size()};
+    iovec vector{buffer_.get(), buffer_size};
     msghdr message{};
     message.msg_name = &sender;
     message.msg_namelen = sizeof sender;
@@ -89,7 +90,7 @@ base::Result<Bytes> Socket::receive(const base::Deadline& deadline) {
     if ((message.msg_flags & MSG_TRUNC) != 0) {
       return base::Error{base::Errc::io, "netlink answer exceeds the receive buffer"};
     }
-    return Bytes(buffer_.data(), static_cast<std::size_t>(size));
+    return Bytes(buffer_.get(), static_cast<std::size_t>(size));
   }
 }
 

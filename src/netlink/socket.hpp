@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/deadline.hpp"
@@ -50,7 +51,7 @@ class Socket {
 
   base::UniqueFd fd_;
   std::uint32_t seq_ = 0;
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]> buffer_;
 };
 
 /// An error answer as an Error: EPERM says which capability is missing.

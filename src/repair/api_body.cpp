@@ -4,6 +4,7 @@
 
 #include "base/json.hpp"
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace repair {
 namespace {
@@ -130,8 +131,8 @@ std::string event_json(const EventText& event) {
                   {"source", {{"component", event_component}, {"host", event.node}}},
                   {"reportingComponent", event_component},
                   {"reportingInstance", event.node},
-                  {"firstTimestamp", format_time(event.first)},
-                  {"lastTimestamp", format_time(event.last)},
+                  {"firstTimestamp", base::format_rfc3339(event.first)},
+                  {"lastTimestamp", base::format_rfc3339(event.last)},
                   {"count", event.count}};
   return dump(body);
 }
@@ -139,7 +140,7 @@ std::string event_json(const EventText& event) {
 std::string event_patch(const EventText& event) {
   return dump(Json{{"message", cut(event.message, 1024)},
                    {"count", event.count},
-                   {"lastTimestamp", format_time(event.last)}});
+                   {"lastTimestamp", base::format_rfc3339(event.last)}});
 }
 
 }  // namespace repair

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 
 namespace repair {
 namespace {
@@ -57,7 +58,7 @@ Verdict Budget::check(const std::string& owner, Time now) const {
                         span_text(limits_.owner_window))
                   : cat("pods of the same owner break again and again; the next one may be "
                         "deleted at ",
-                        format_time(one.blocked_until))};
+                        base::format_rfc3339(one.blocked_until))};
     if (under_way > 0)
       return {Verdict::Why::owner, now + pending_wait,
               "another pod of the same owner is being deleted"};

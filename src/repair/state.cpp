@@ -71,7 +71,7 @@ std::vector<Time> times_of(const Json& object, const char* key) {
 
 Json times_json(const std::vector<Time>& times) {
   auto list = Json::array();
-  for (const auto time : times) list.push_back(format_time(time));
+  for (const auto time : times) list.push_back(base::format_rfc3339(time));
   return list;
 }
 
@@ -125,14 +125,14 @@ std::string to_json(const State& state) {
   auto pods = Json::object();
   for (const auto& [uid, record] : state.pods)
     pods[uid] = {{"namespace", record.name_space},       {"name", record.name},
-                 {"done", to_string(record.deed)},       {"at", format_time(record.at)},
+                 {"done", to_string(record.deed)},       {"at", base::format_rfc3339(record.at)},
                  {"restartCount", record.restart_count}, {"attempts", record.attempts}};
   auto owners = Json::object();
   for (const auto& [uid, owner] : state.budget.owners)
     owners[uid] = {{"owner", owner.label},
                    {"times", times_json(owner.times)},
                    {"strikes", owner.strikes},
-                   {"blockedUntil", format_time(owner.blocked_until)}};
+                   {"blockedUntil", base::format_rfc3339(owner.blocked_until)}};
   const Json all{{"version", 1},
                  {"pods", std::move(pods)},
                  {"owners", std::move(owners)},

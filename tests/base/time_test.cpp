@@ -67,4 +67,19 @@ TEST(Rfc3339, OnTheSystemsClock) {
   EXPECT_FALSE(base::parse_rfc3339("now"));
 }
 
+TEST(Rfc3339, Writes) {
+  using std::chrono::system_clock;
+  const auto at = [](std::int64_t seconds) {
+    return system_clock::time_point(std::chrono::seconds(seconds));
+  };
+  EXPECT_EQ(base::format_rfc3339(at(0)), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(base::format_rfc3339(at(-1)), "1969-12-31T23:59:59Z");
+  EXPECT_EQ(base::format_rfc3339(at(951826154)), "2000-02-29T12:09:14Z");
+  EXPECT_EQ(base::format_rfc3339(at(1) - std::chrono::nanoseconds(1)), "1970-01-01T00:00:00Z");
+  EXPECT_EQ(base::format_rfc3339_micros(1'626'856'337'362'512), "2021-07-21T08:32:17.362512Z");
+  EXPECT_EQ(base::format_rfc3339_micros(-1), "1969-12-31T23:59:59.999999Z");
+  for (std::int64_t micros = 1; micros < 8'000'000'000'000'000; micros = micros * 7 + 13)
+    EXPECT_EQ(base::parse_rfc3339_micros(base::format_rfc3339_micros(micros)), micros);
+}
+
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/time.hpp"
 #include "repair/controller.hpp"
 #include "repair/fixtures.hpp"
 
@@ -37,7 +38,7 @@ pod::Pod restarted(int count, seconds after) {
   auto pod = broken_pod();
   pod.resource_version = "200";
   pod.init_statuses[0].restart_count = count;
-  pod.init_statuses[0].last_terminated = termination(126, repair::format_time(noon() + after));
+  pod.init_statuses[0].last_terminated = termination(126, base::format_rfc3339(noon() + after));
   return pod;
 }
 
