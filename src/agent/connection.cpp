@@ -94,10 +94,10 @@ base::Result<Connection> Connection::open(const std::string& path, base::Deadlin
   return Connection(std::move(fd));
 }
 
-base::Result<Answer> Connection::ask(const Lookup& lookup, base::Deadline deadline) {
-  const auto request = to_json(lookup);
+base::Result<std::string> Connection::converse(const std::string& request,
+                                               base::Deadline deadline) {
   if (request.size() > max_request)
-    return Error{Errc::invalid_input, cat("lookup is longer than ", max_request, " bytes")};
+    return Error{Errc::invalid_input, cat("the question is longer than ", max_request, " bytes")};
   if (::send(fd_.get(), request.data(), request.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
     return broken(errno);
 
@@ -116,7 +116,25 @@ base::Result<Answer> Connection::ask(const Lookup& lookup, base::Deadline deadli
     return Error{Errc::invalid_input, cat("answer is longer than ", max_answer, " bytes")};
   std::string text(static_cast<std::size_t>(length), '\0');
   if (::recv(fd_.get(), text.data(), text.size(), MSG_DONTWAIT) != length) return broken(errno);
-  return parse_answer(text);
+  return text;
+}
+
+base::Result<Answer> Connection::ask(const Lookup& lookup, base::Deadline deadline) {
+  auto text = converse(to_json(lookup), deadline);
+  if (!text) return std::move(text).error();
+  return parse_answer(*text);
+}
+
+base::Result<Status> Connection::ask(const StatusQuery& query, base::Deadline deadline) {
+  auto text = converse(to_json(query), deadline);
+  if (!text) return std::move(text).error();
+  return parse_status(*text);
+}
+
+base::Result<PodPage> Connection::ask(const PodsQuery& query, base::Deadline deadline) {
+  auto text = converse(to_json(query), deadline);
+  if (!text) return std::move(text).error();
+  return parse_pods(*text);
 }
 
 void Connection::tell(const Outcome& outcome) {

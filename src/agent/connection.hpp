@@ -1,4 +1,4 @@
-// The plugin's end of agent.sock. Blocking, bounded by deadlines, and never a
+// The plugin's and istio-cnictl's end of agent.sock. Blocking, bounded by deadlines, and never a
 // reason for ADD to fail: every error here means "look it up yourself". Never
 // SIGPIPE.
 #pragma once
@@ -25,11 +25,16 @@ class Connection {
   /// invalid_input (nonsense, or a lookup longer than max_request). After one of
   /// them the connection is of no more use.
   base::Result<Answer> ask(const Lookup& lookup, base::Deadline deadline);
+  /// For istio-cnictl; the same errors. An agent that does not know the question
+  /// closes the connection.
+  base::Result<Status> ask(const StatusQuery& query, base::Deadline deadline);
+  base::Result<PodPage> ask(const PodsQuery& query, base::Deadline deadline);
 
   /// Sent without waiting; lost when the agent is gone or its queue is full.
   void tell(const Outcome& outcome);
 
  private:
+  base::Result<std::string> converse(const std::string& request, base::Deadline deadline);
   explicit Connection(base::UniqueFd fd) : fd_(std::move(fd)) {}
   base::UniqueFd fd_;
 };

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/json.hpp"
+#include "agent/json_io.hpp"
 #include "base/strings.hpp"
-#include "base/utf8.hpp"
 #include "pod/parse.hpp"
 #include "pod/serialize.hpp"
 
@@ -17,7 +15,6 @@ namespace {
 using base::cat;
 using base::Errc;
 using base::Error;
-using Json = nlohmann::ordered_json;
 using std::chrono::microseconds;
 
 constexpr auto code_names = std::to_array<std::pair<Errc, std::string_view>>({
@@ -43,83 +40,6 @@ Errc code_of(std::string_view text) {
     if (name == text) return code;
   return Errc::io;  // of a later version
 }
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-/// `text` as one line of at most max_message bytes, valid UTF-8.
-std::string one_line(std::string_view text) {
-  auto line = base::clean_utf8(text);
-  for (auto& c : line)
-    if (c == '\n' || c == '\r') c = ' ';
-  return std::string(base::utf8_prefix(line, max_message));
-}
-
-/// Null stands for absent.
-const Json* member(const Json& object, const char* key) {
-  const auto at = object.find(key);
-  return at == object.end() || at->is_null() ? nullptr : &*at;
-}
-
-/// Reads members of one object; what is wrong is remembered, the first mistake.
-class Reader {
- public:
-  Reader(const Json& object, std::string_view where) : object_(object), where_(where) {
-    if (!object.is_object()) fail("", "expected an object");
-  }
-
-  void text(const char* key, std::string& out) {
-    if (const auto* value = find(key)) {
-      if (const auto* string = value->get_ptr<const std::string*>())
-        out = *string;
-      else
-        fail(key, "expected a string");
-    }
-  }
-  void required(const char* key, std::string& out) {
-    text(key, out);
-    if (out.empty()) fail(key, "must not be empty");
-  }
-  void number(const char* key, int& out) {
-    std::int64_t value = out;
-    integer(key, INT32_MIN, INT32_MAX, value);
-    out = static_cast<int>(value);
-  }
-  void micros(const char* key, microseconds& out) {
-    std::int64_t value = out.count();
-    integer(key, 0, INT64_MAX, value);
-    out = microseconds(value);
-  }
-  void micros(const char* key, std::optional<microseconds>& out) {
-    if (find(key) == nullptr) return;
-    micros(key, out.emplace(0));
-  }
-
-  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
-
- private:
-  [[nodiscard]] const Json* find(const char* key) const {
-    return object_.is_object() ? member(object_, key) : nullptr;
-  }
-  void integer(const char* key, std::int64_t least, std::int64_t most, std::int64_t& out) {
-    const auto* value = find(key);
-    if (value == nullptr) return;
-    const bool fits = value->is_number_unsigned()
-                          ? value->get<std::uint64_t>() <= static_cast<std::uint64_t>(most)
-                          : value->is_number_integer() && value->get<std::int64_t>() >= least;
-    if (!fits) return fail(key, cat("expected an integer from ", least, " to ", most));
-    out = value->get<std::int64_t>();
-  }
-  void fail(std::string_view key, std::string_view what) {
-    if (error_) return;
-    error_ = Error{Errc::invalid_input, cat(where_, key.empty() ? "" : ".", key, ": ", what)};
-  }
-
-  const Json& object_;
-  std::string_view where_;
-  std::optional<Error> error_;
-};
 
 base::Result<Message> parse_lookup(const Json& json) {
   Reader reader(json, "lookup");
@@ -155,15 +75,20 @@ base::Result<Message> parse_outcome(const Json& json) {
   return Message(std::move(outcome));
 }
 
-/// The object in `text`, which is no longer than `most`.
-base::Result<Json> parse_object(std::string_view text, std::string_view what, std::size_t most) {
-  if (text.size() > most)
-    return Error{Errc::invalid_input, cat(what, " is longer than ", most, " bytes")};
-  auto json = base::parse_json(text, what);
-  if (!json) return json;
-  if (!json->is_object())
-    return Error{Errc::invalid_input, cat(what, ": expected an object, found something else")};
-  return json;
+base::Result<Message> parse_status_query(const Json& json) {
+  const Reader reader(json, "status");
+  if (reader.error()) return *reader.error();
+  return Message(StatusQuery{});
+}
+
+base::Result<Message> parse_pods_query(const Json& json) {
+  Reader reader(json, "pods");
+  PodsQuery query;
+  reader.text("after", query.after);
+  reader.text("namespace", query.name_space);
+  reader.text("name", query.name);
+  if (reader.error()) return *reader.error();
+  return Message(std::move(query));
 }
 
 Json error_json(const Error& error) {
@@ -175,11 +100,24 @@ Json error_json(const Error& error) {
 base::Result<Message> parse_message(std::string_view text) {
   auto json = parse_object(text, "message", max_request);
   if (!json) return std::move(json).error();
-  const auto* lookup = member(*json, "lookup");
-  const auto* outcome = member(*json, "outcome");
-  if ((lookup != nullptr) == (outcome != nullptr))
-    return Error{Errc::invalid_input, "message: expected either a lookup or an outcome"};
-  return lookup != nullptr ? parse_lookup(*lookup) : parse_outcome(*outcome);
+  using Parse = base::Result<Message> (*)(const Json&);
+  constexpr std::pair<const char*, Parse> kinds[] = {{"lookup", parse_lookup},
+                                                     {"outcome", parse_outcome},
+                                                     {"status", parse_status_query},
+                                                     {"pods", parse_pods_query}};
+  const Json* body = nullptr;
+  Parse parse = nullptr;
+  int found = 0;
+  for (const auto& [key, reader] : kinds) {
+    const auto* value = member(*json, key);
+    if (value == nullptr) continue;
+    ++found;
+    body = value;
+    parse = reader;
+  }
+  if (found != 1)
+    return Error{Errc::invalid_input, "message: expected one of lookup, outcome, status and pods"};
+  return parse(*body);
 }
 
 std::string to_json(const Lookup& lookup) {

@@ -5,6 +5,8 @@
 //   agent -> plugin  {"pod":{..as of the API..},"logLevel":"info"}
 //                    {"error":{"code":"not_found","message":..},"logLevel":..}
 //   plugin -> agent  {"outcome":{..}}      no answer
+//
+// and the questions of istio-cnictl: status.hpp.
 #pragma once
 
 #include <chrono>
@@ -15,6 +17,7 @@
 #include <string_view>
 #include <variant>
 
+#include "agent/status.hpp"
 #include "base/result.hpp"
 #include "pod/pod.hpp"
 
@@ -61,10 +64,10 @@ struct Answer {
   std::string log_level;  ///< "" leaves the plugin's own
 };
 
-using Message = std::variant<Lookup, Outcome>;
+using Message = std::variant<Lookup, Outcome, StatusQuery, PodsQuery>;
 
 /// Errc::invalid_input for what is no such message: longer than max_request, not
-/// one of the two, a lookup without namespace and name, an outcome without
+/// one of the four, a lookup without namespace and name, an outcome without
 /// command and result, a wrong type. Other keys may be absent; unknown ones are
 /// ignored: plugin and agent of neighbouring versions talk to each other.
 base::Result<Message> parse_message(std::string_view text);

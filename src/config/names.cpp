@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/strings.hpp"
+#include "config/config.hpp"
 #include "config/values.hpp"
 
 namespace config {
@@ -196,8 +197,8 @@ Status check_label_selector(std::string_view text) {
 Status check_field_selector(std::string_view text) {
   // those of a pod in the API server
   static const std::vector<std::string> fields = {
-      "metadata.name",      "metadata.namespace",      "spec.nodeName", "spec.restartPolicy",
-      "spec.schedulerName", "spec.serviceAccountName", "status.phase",  "status.podIP"};
+      "metadata.name",           "metadata.namespace", "spec.nodeName", "spec.restartPolicy",
+      "spec.serviceAccountName", "status.phase",       "status.podIP"};
   if (auto status = check_text(text); !status) return status;
   if (text.empty()) return base::success();
   for (const auto term : split_terms(text)) {
@@ -213,6 +214,22 @@ Status check_field_selector(std::string_view text) {
                                      : cat("; did you mean ", meant, "?")));
   }
   return base::success();
+}
+
+std::string_view to_string(RepairMode mode) {
+  switch (mode) {
+    case RepairMode::off:
+      return "off";
+    case RepairMode::del:
+      return "delete";
+    case RepairMode::repair:
+      return "repair";
+    case RepairMode::repair_then_delete:
+      return "repair-then-delete";
+    case RepairMode::label:
+      return "label";
+  }
+  return "";
 }
 
 }  // namespace config

@@ -18,14 +18,15 @@
 #include "istio-cni-node/credential_provider.hpp"
 #include "istio-cni-node/daemonset.hpp"
 #include "istio-cni-node/desired.hpp"
-#include "istio-cni-node/http_server.hpp"
+#include "istio-cni-node/endpoints.hpp"
 #include "istio-cni-node/install_keeper.hpp"
-#include "istio-cni-node/log_relay.hpp"
 #include "istio-cni-node/lookup_service.hpp"
 #include "istio-cni-node/metrics.hpp"
 #include "istio-cni-node/pod_cache.hpp"
 #include "istio-cni-node/readiness.hpp"
+#include "istio-cni-node/repair_service.hpp"
 #include "istio-cni-node/service_manager.hpp"
+#include "istio-cni-node/status_report.hpp"
 #include "istio-cni-node/worker.hpp"
 
 namespace istio_cni_node {
@@ -57,6 +58,10 @@ class Agent {
         worker_(io_),
         cache_(mesh_rules()),
         lookups_(cache_, metrics_, log_),
+        repair_(io_, worker_, cache_, metrics_, log_),
+        endpoints_(
+            io_, log_,
+            {[this] { return metrics_text(); }, [this]() -> const Health& { return health_; }}),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         upkeep_(io_),
         first_pass_(io_),
@@ -69,11 +74,13 @@ class Agent {
     feed_watchdog();
     discover();
     cache_.changed = [this] { note_changes(); };
+    repair_.changed = [this] { note_changes(); };
     lookups_.set_plugin_log_level(plugin_log_level());
+    lookups_.report_status = [this] { return status(); };
+    lookups_.describe = [this](agent::PodEntry& entry) { repair_.describe(entry); };
     start_api();
     start_lookup_server();
-    start_relay();
-    listen();
+    endpoints_.configure(config());
     first_pass_.expires_after(first_credential_wait);
     first_pass_.async_wait([this](const boost::system::error_code& error) {
       if (!error) start_keeper();
@@ -139,13 +146,22 @@ class Agent {
     } else if (pass.ready && (pass.changed || !facts_.installed)) {
       metrics_.install(Result::success);
     }
-    if (pass.foreign) metrics_.foreign_rewrite(pass.peer);
+    installed_.desired = desired;
+    installed_.pass = pass;
+    if (pass.foreign) {
+      metrics_.foreign_rewrite(pass.peer);
+      ++installed_.foreign_rewrites;
+      installed_.last_foreign_rewrite = std::chrono::system_clock::now();
+      installed_.last_peer = pass.peer;
+    }
     facts_.installed = pass.ready && !pass.failure;
     facts_.installation = pass.failure ? cat("installation failed: ", pass.failure->error.message)
                                        : install::describe(desired, pass);
     facts_.first_pass_done = true;
     note_changes();
     service_manager_.ready();
+    // a pod that starts now meets the plugin: the old ones may go
+    repair_.node_ready(facts_.installed, facts_.installation);
   }
 
   // --- API server
@@ -155,6 +171,7 @@ class Agent {
     credentials_->changed = [this] { credential_changed(); };
     api_.emplace(io_, *credentials_);
     lookups_.use(&*api_);
+    repair_.start(*api_, config(), node_name());
     credentials_->get([this](const auto&) {
       // the first reading is there, good or bad: nothing to wait for
       first_pass_.cancel();
@@ -176,7 +193,10 @@ class Agent {
       log_.warn(reading.error().message);
     }
     if (keeper_) keeper_->check();
-    if (watch_ && node_name() != watched_node_) start_watch();
+    if (watch_ && node_name() != watched_node_) {
+      start_watch();
+      repair_.configure(config(), watched_node_);
+    }
     note_changes();
   }
 
@@ -206,64 +226,18 @@ class Agent {
       log_.error(cat("the plugin looks pods up without the agent: ", server.error().message));
   }
 
-  void start_relay() {
-    relay_.reset();
-    if (!config().log_relay) return;
-    HttpLimits limits;
-    limits.body = std::size_t{1} << 20;
-    auto server =
-        HttpServer::listen_unix(io_, cat(config().run_dir, "/log.sock"), 0666, limits,
-                                [](const HttpRequest& request) { return relay(request); });
-    if (server)
-      relay_.emplace(*std::move(server));
-    else
-      log_.error(cat("the plugin's log is not relayed: ", server.error().message));
-  }
-
-  static HttpResponse relay(const HttpRequest& request) {
-    if (request.path != "/log" || request.method != "POST") return {404, {}, "not found\n"};
-    std::string lines;
-    for (const auto& entry : parse_relayed(request.body))
-      lines.append(
-          logging::format_line(entry.unix_micros, entry.level, entry.message, entry.fields));
-    (void)std::fwrite(lines.data(), 1, lines.size(), stdout);
-    (void)std::fflush(stdout);
-    return {};
-  }
-
-  void listen() {
-    listen_on(metrics_server_, config().metrics, "metrics", [this](const HttpRequest& request) {
-      return request.path == "/metrics" ? metrics_page() : HttpResponse{404, {}, "not found\n"};
-    });
-    listen_on(health_server_, config().health, "health",
-              [this](const HttpRequest& request) { return health_page(request); });
-  }
-
-  void listen_on(std::optional<HttpServer>& server, const config::Endpoint& endpoint,
-                 std::string_view what, HttpServer::Handler handler) {
-    server.reset();
-    if (!endpoint.enabled) return;
-    auto listening =
-        HttpServer::listen_tcp(io_, endpoint.host, endpoint.port, {}, std::move(handler));
-    if (listening) {
-      server.emplace(*std::move(listening));
-      return;
-    }
-    auto message = cat("no ", what, " server: ", listening.error().message);
-    if (message != listen_error_) log_.error(listen_error_ = std::move(message));
-  }
-
-  HttpResponse metrics_page() {
+  std::string metrics_text() {
     metrics_.api_requests(api_->requests());
     if (watch_) metrics_.watch(watch_->state());
-    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text()};
+    return metrics_.text();
   }
 
-  HttpResponse health_page(const HttpRequest& request) {
-    if (request.path == "/healthz") return {};
-    if (request.path == "/readyz")
-      return {health_.ready ? 200 : 503, "text/plain; charset=utf-8", health_.sentence + "\n"};
-    return {404, {}, "not found\n"};
+  agent::Status status() {
+    const kube::Credential* credential = nullptr;
+    if (const auto& reading = credentials_->last()) credential = reading->get();
+    return status_report({facts_, health_, changes_, installed_, credential, started_,
+                          std::chrono::system_clock::now(), std::chrono::steady_clock::now(),
+                          node_name(), std::string(config::to_string(config().repair.mode))});
   }
 
   // --- what is told
@@ -272,12 +246,28 @@ class Agent {
     facts_.watch = cache_.watch();
     facts_.pods = cache_.size();
     facts_.in_mesh = cache_.in_mesh();
+    facts_.repaired = repair_.repaired();
+    facts_.held_back = repair_.held_back();
+    const bool before = health_.ready;
     health_ = assess(facts_);
+    if (facts_.first_pass_done && changes_.note(facts_, health_, std::chrono::system_clock::now()))
+      tell_change(before);
     metrics_.install_ready(facts_.installed);
     metrics_.watch(facts_.watch);
     metrics_.pods(facts_.pods, facts_.in_mesh);
     if (stopping_) return;
     service_manager_.status(health_.sentence);
+  }
+
+  void tell_change(bool was_ready) {
+    if (stopping_) return;
+    const logging::Fields fields{{"ISTIO_CNI_READY", health_.ready ? "1" : "0"}};
+    if (health_.ready)
+      log_.info(health_.sentence, fields);
+    else if (was_ready || changes_.changes().size() == 1)
+      log_.warn(health_.sentence, fields);
+    else
+      log_.info(health_.sentence, fields);
   }
 
   // --- time and signals
@@ -293,9 +283,7 @@ class Agent {
         if (keeper_ && (before.conf_dir != found_.conf_dir || before.bin_dirs != found_.bin_dirs))
           keeper_->check();
       }
-      if ((config().metrics.enabled && !metrics_server_) ||
-          (config().health.enabled && !health_server_))
-        listen();
+      endpoints_.retry();
       (void)::malloc_trim(0);
       arm_upkeep();
     });
@@ -364,17 +352,14 @@ class Agent {
     if (config().api != before.api) {
       watch_.reset();
       lookups_.use(nullptr);
+      repair_.stop();
       api_.reset();
       start_api();
+    } else {
+      repair_.configure(config(), node_name());
     }
     lookups_.set_plugin_log_level(plugin_log_level());
-    if (config().log_relay != before.log_relay) start_relay();
-    if (config().metrics != before.metrics || config().health != before.health) {
-      listen_error_.clear();
-      metrics_server_.reset();
-      health_server_.reset();
-      listen();
-    }
+    endpoints_.configure(config());
     discover();
     if (keeper_) keeper_->check();
   }
@@ -466,21 +451,22 @@ class Agent {
   Worker worker_;
   PodCache cache_;
   LookupService lookups_;
+  RepairService repair_;
+  Endpoints endpoints_;
   install::CniDirs found_;
   std::string discovery_warning_;
-  std::string listen_error_;
   std::string watched_node_;
+  const agent::Time started_ = std::chrono::system_clock::now();
   Facts facts_;
   Health health_;
+  ChangeLog changes_;
+  Installed installed_;
   bool stopping_ = false;
   // each uses what stands above it
   std::optional<CredentialReader> credentials_;
   std::optional<kube::ApiClient> api_;
   std::optional<kube::PodWatch> watch_;
   std::optional<LookupServer> lookup_server_;
-  std::optional<HttpServer> relay_;
-  std::optional<HttpServer> metrics_server_;
-  std::optional<HttpServer> health_server_;
   std::optional<InstallKeeper> keeper_;
   asio::signal_set signals_;
   asio::steady_timer upkeep_;

@@ -193,6 +193,10 @@ asio::awaitable<bool> LookupServer::Impl::handle(Self self, ClientPtr client,
     self->handler.outcome(*outcome);
     co_return !client->closed;
   }
+  if (std::holds_alternative<agent::StatusQuery>(message))
+    co_return co_await send(self, client, to_json(self->handler.status()));
+  if (const auto* query = std::get_if<agent::PodsQuery>(&message))
+    co_return co_await send(self, client, to_json(self->handler.pods(*query)));
   co_await ask(self, client, std::get<agent::Lookup>(std::move(message)));
   if (client->closed) co_return false;
   // who is gone may have left an outcome behind

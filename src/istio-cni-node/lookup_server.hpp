@@ -24,6 +24,8 @@ class LookupHandler {
   virtual ~LookupHandler() = default;
   virtual void lookup(const agent::Lookup& lookup, std::function<void(agent::Answer)> answer) = 0;
   virtual void outcome(const agent::Outcome& outcome) = 0;
+  virtual agent::Status status() = 0;
+  virtual agent::PodPage pods(const agent::PodsQuery& query) = 0;
 };
 
 struct LookupLimits {

@@ -5,6 +5,7 @@
 
 #include "base/strings.hpp"
 #include "base/time.hpp"
+#include "istio-cni-node/status_report.hpp"
 #include "kube/pod_source.hpp"
 #include "redirect/project.hpp"
 
@@ -80,6 +81,25 @@ void LookupService::outcome(const agent::Outcome& outcome) {
     }
   }
   cache_.report(outcome, now);
+}
+
+agent::PodPage LookupService::pods(const agent::PodsQuery& query) {
+  std::vector<agent::PodEntry> entries;
+  cache_.for_each([&](const CachedPod& cached) {
+    const auto& pod = cached.pod;
+    if (!query.name.empty() && (pod.name != query.name || pod.name_space != query.name_space))
+      return;
+    // in the cache's order, which is by namespace, then name
+    if (const auto slash = query.after.find('/');
+        slash != std::string::npos &&
+        std::pair(pod.name_space, pod.name) <=
+            std::pair(query.after.substr(0, slash), query.after.substr(slash + 1)))
+      return;
+    auto entry = pod_entry(cached);
+    if (describe) describe(entry);
+    entries.push_back(std::move(entry));
+  });
+  return agent::page_of(std::move(entries));
 }
 
 }  // namespace istio_cni_node

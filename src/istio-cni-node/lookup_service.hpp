@@ -28,6 +28,13 @@ class LookupService : public LookupHandler {
 
   void lookup(const agent::Lookup& lookup, std::function<void(agent::Answer)> answer) override;
   void outcome(const agent::Outcome& outcome) override;
+  agent::Status status() override { return report_status ? report_status() : agent::Status{}; }
+  agent::PodPage pods(const agent::PodsQuery& query) override;
+
+  /// The agent's own status.
+  std::function<agent::Status()> report_status;
+  /// Adds to a pod's entry what the cache does not know.
+  std::function<void(agent::PodEntry&)> describe;
 
  private:
   agent::Answer answer_of(base::Result<kube::Response> response, const agent::Lookup& lookup);

@@ -62,6 +62,7 @@ void PodCache::list_end() {
     if (entry->second.list != list_) erase(entry);
     entry = next;
   }
+  if (listed) listed();
   if (changed) changed();
 }
 

@@ -53,6 +53,8 @@ class PodCache : public kube::PodObserver {
   /// After a pod was added or changed; for repair.
   std::function<void(const CachedPod&)> pod_changed;
   std::function<void(const std::string& uid)> pod_removed;
+  /// A list is complete: the pods that are known now are all there are.
+  std::function<void()> listed;
 
   // kube::PodObserver
   void list_begin() override;

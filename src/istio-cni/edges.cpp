@@ -35,7 +35,7 @@ class RealEdges final : public Edges {
     agent_.reset();
     auto opened = agent::Connection::open(agent_socket(conf), deadline);
     if (!opened) return std::move(opened).error();
-    auto answer = opened->ask({pod.name_space, pod.name, pod.uid}, deadline);
+    auto answer = opened->ask(agent::Lookup{pod.name_space, pod.name, pod.uid}, deadline);
     if (answer) agent_ = *std::move(opened);
     return answer;
   }
@@ -62,17 +62,24 @@ class RealEdges final : public Edges {
     return kube::find_pod(fetch, {pod.name_space, pod.name, pod.uid}, deadline, {}, hooks);
   }
 
-  base::Status check_namespace(const std::string& path) override {
-    auto opened = open_checked(path);
+  /// The host's own is refused, whatever asked for it: rules there would cut the
+  /// whole node off.
+  base::Status open_namespace(const std::string& path) override {
+    auto opened = netns::open_netns(path);
     if (!opened) return std::move(opened).error();
+    auto id = netns::ns_id(opened->get());
+    if (!id) return std::move(id).error();
+    auto own = netns::own_ns();
+    if (!own) return std::move(own).error();
+    auto host = netns::host_ns();  // unreadable in a container: own_ns is what there is to compare
+    if (*id == *own || (host && *id == *host))
+      return Error{Errc::refused, cat("CNI_NETNS ", path,
+                                      " is the host's own network namespace; nothing was changed")};
+    namespace_ = *std::move(opened);
     return base::success();
   }
 
-  base::Status enter_namespace(const std::string& path) override {
-    auto opened = open_checked(path);
-    if (!opened) return std::move(opened).error();
-    return netns::enter_netns(opened->get());
-  }
+  base::Status enter_namespace() override { return netns::enter_netns(namespace_.get()); }
 
   base::Result<netns::HostIp> host_ip(bool dual_stack) override {
     auto addresses = netns::local_addresses();
@@ -105,22 +112,7 @@ class RealEdges final : public Edges {
     return kube::Client::make(*std::move(config));
   }
 
-  /// Opens a pod's namespace; the host's own is refused, whatever asked for it:
-  /// rules there would cut the whole node off.
-  static base::Result<base::UniqueFd> open_checked(const std::string& path) {
-    auto opened = netns::open_netns(path);
-    if (!opened) return std::move(opened).error();
-    auto id = netns::ns_id(opened->get());
-    if (!id) return std::move(id).error();
-    auto own = netns::own_ns();
-    if (!own) return std::move(own).error();
-    auto host = netns::host_ns();  // unreadable in a container: own_ns is what there is to compare
-    if (*id == *own || (host && *id == *host))
-      return Error{Errc::refused, cat("CNI_NETNS ", path,
-                                      " is the host's own network namespace; nothing was changed")};
-    return opened;
-  }
-
+  base::UniqueFd namespace_;
   std::optional<agent::Connection> agent_;
   std::unique_ptr<redirection::Kernel> kernel_ = redirection::make_kernel();
 };

@@ -9,28 +9,11 @@ namespace repair {
 namespace {
 
 using base::cat;
-using config::RepairMode;
 using logging::Level;
 using Kind = Action::Kind;
 
 constexpr std::string_view reason_failed = "failed";
 constexpr std::string_view reason_skipped = "not_redirected";
-
-std::string_view name_of(RepairMode mode) {
-  switch (mode) {
-    case RepairMode::off:
-      return "off";
-    case RepairMode::del:
-      return "delete";
-    case RepairMode::repair:
-      return "repair";
-    case RepairMode::repair_then_delete:
-      return "repair-then-delete";
-    case RepairMode::label:
-      return "label";
-  }
-  return "";
-}
 
 bool deletes(Kind kind) { return kind == Kind::del || kind == Kind::evict; }
 
@@ -294,7 +277,7 @@ void Controller::log(Level level, std::string_view message, const Work& work,
                          {"POD_NAME", work.target.name},
                          {"POD_UID", work.target.uid},
                          {"OWNER", work.owner_label},
-                         {"REPAIR_MODE", std::string(name_of(repair_.mode))},
+                         {"REPAIR_MODE", std::string(config::to_string(repair_.mode))},
                          {"CAUSE", work.broken.cause()}};
   fields.insert(fields.end(), std::make_move_iterator(more.begin()),
                 std::make_move_iterator(more.end()));

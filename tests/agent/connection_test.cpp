@@ -80,7 +80,7 @@ base::Result<agent::Answer> asked(const std::string& answer) {
   if (!connection) return connection.error();
   const auto peer = agent.accept();
   if (!answer.empty()) send(peer, answer);
-  return connection->ask({"shop", "web", "u-1"}, within(1000));
+  return connection->ask(agent::Lookup{"shop", "web", "u-1"}, within(1000));
 }
 
 TEST(Connection, AsksAndTellsOverOneConnection) {
@@ -92,7 +92,7 @@ TEST(Connection, AsksAndTellsOverOneConnection) {
     EXPECT_EQ(receive(peer), R"({"lookup":{"namespace":"shop","name":"web","uid":"u-1"}})");
     send(peer, to_json(pod_answer()));
   });
-  const auto answer = connection->ask({"shop", "web", "u-1"}, within(2000));
+  const auto answer = connection->ask(agent::Lookup{"shop", "web", "u-1"}, within(2000));
   answering.join();
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(std::get<pod::Pod>(answer->pod).name, "web");
@@ -207,7 +207,7 @@ TEST(Connection, ASilentAgentCostsTheDeadlineAndNoMore) {
   auto connection = Connection::open(agent.path, within(1000));
   ASSERT_TRUE(connection);
   const auto start = Clock::now();
-  const auto answer = connection->ask({"shop", "web", ""}, within(100));
+  const auto answer = connection->ask(agent::Lookup{"shop", "web", ""}, within(100));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Errc::timeout);
   EXPECT_GE(millis_since(start), 95);
@@ -225,12 +225,12 @@ TEST(Connection, AnAgentThatDies) {
       (void)::poll(&wait, 1, 2000);
       if (reads) (void)receive(peer);
     });
-    const auto answer = connection->ask({"shop", "web", ""}, within(5000));
+    const auto answer = connection->ask(agent::Lookup{"shop", "web", ""}, within(5000));
     dying.join();
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error().code, Errc::unavailable);
     connection->tell({});  // no SIGPIPE
-    EXPECT_FALSE(connection->ask({"shop", "web", ""}, within(1000)));
+    EXPECT_FALSE(connection->ask(agent::Lookup{"shop", "web", ""}, within(1000)));
   }
 }
 
@@ -258,8 +258,8 @@ TEST(Connection, WhatIsTooLongIsNotSent) {
   auto connection = Connection::open(agent.path, within(1000));
   ASSERT_TRUE(connection);
   const auto peer = agent.accept();
-  const auto answer =
-      connection->ask({"shop", std::string(agent::max_request, 'x'), ""}, within(1000));
+  const auto answer = connection->ask(
+      agent::Lookup{"shop", std::string(agent::max_request, 'x'), ""}, within(1000));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Errc::invalid_input);
   agent::Outcome outcome;

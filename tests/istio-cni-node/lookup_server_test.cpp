@@ -51,6 +51,17 @@ sockaddr_un address_of(const std::string& path) {
 /// kept, "never" is forgotten, "huge" gives a pod of 100 KiB.
 class Handler : public LookupHandler {
  public:
+  agent::Status status() override {
+    agent::Status status;
+    status.sentence = "Ready: in a test";
+    return status;
+  }
+  agent::PodPage pods(const agent::PodsQuery& query) override {
+    agent::PodEntry pod;
+    pod.name_space = "shop";
+    pod.name = "after-" + query.after;
+    return {{std::move(pod)}, ""};
+  }
   void lookup(const agent::Lookup& lookup, std::function<void(agent::Answer)> answer) override {
     ++lookups;
     if (on_lookup) on_lookup();
@@ -124,7 +135,7 @@ class LookupServerTest : public testing::Test {
   }
   static base::Result<agent::Answer> ask(agent::Connection& connection, const std::string& name,
                                          int millis = 5000) {
-    return connection.ask({"shop", name, "u"}, Deadline::after(milliseconds(millis)));
+    return connection.ask(agent::Lookup{"shop", name, "u"}, Deadline::after(milliseconds(millis)));
   }
   static std::string name_in(const base::Result<agent::Answer>& answer) {
     if (!answer) return answer.error().message;
@@ -179,6 +190,20 @@ TEST_F(LookupServerTest, AnswersAndHearsOutcomes) {
   EXPECT_THAT(handler.told, ElementsAre("c1", "c2"));
   EXPECT_EQ(counts().accepted, 1U);
   EXPECT_EQ(counts().malformed, 0U);
+}
+
+TEST_F(LookupServerTest, AnswersTheOperatorsTool) {
+  start();
+  auto connection = open();
+  const auto deadline = Deadline::after(std::chrono::seconds(10));
+  const auto status = connection.ask(agent::StatusQuery{}, deadline);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(status->sentence, "Ready: in a test");
+  const auto pods = connection.ask(agent::PodsQuery{"shop/a", "", ""}, deadline);
+  ASSERT_TRUE(pods) << pods.error().message;
+  ASSERT_EQ(pods->pods.size(), 1U);
+  EXPECT_EQ(pods->pods[0].name, "after-shop/a");
+  EXPECT_EQ(name_in(ask(connection, "web")), "web") << "the connection goes on";
 }
 
 TEST_F(LookupServerTest, ToldAndGone) {

@@ -1,3 +1,4 @@
+#include "base/time.hpp"
 #include "repair/state.hpp"
 
 #include <gmock/gmock.h>
@@ -87,8 +88,8 @@ TEST(RepairState, File) {
 }
 
 TEST(RepairTime, WholeSeconds) {
-  EXPECT_EQ(repair::format_time(noon()), "2026-11-24T12:00:00Z");
-  EXPECT_EQ(repair::format_time(noon() + std::chrono::milliseconds(999)), "2026-11-24T12:00:00Z");
+  EXPECT_EQ(base::format_rfc3339(noon()), "2026-11-24T12:00:00Z");
+  EXPECT_EQ(base::format_rfc3339(noon() + std::chrono::milliseconds(999)), "2026-11-24T12:00:00Z");
 }
 
 }  // namespace

@@ -1,0 +1,251 @@
+#include "istio-cni-node/repair_service.hpp"
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdlib>
+#include <set>
+#include <utility>
+
+#include "base/strings.hpp"
+#include "repair/api_adapter.hpp"
+#include "repair/controller.hpp"
+
+namespace istio_cni_node {
+namespace {
+
+namespace asio = boost::asio;
+using base::cat;
+
+std::string path_of(const config::Config& config) {
+  return cat(config.state_dir, "/", repair::state_file_name);
+}
+
+/// What the runtime's environment is to the plugin, ours is to repair.
+redirect::HostInput host_input() {
+  redirect::HostInput host;
+  const auto take = [](const char* name, std::string& out) {
+    if (const char* value = std::getenv(name)) out = value;
+  };
+  take("ISTIO_OUTBOUND_OWNER_GROUPS", host.owner_groups_include);
+  take("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", host.owner_groups_exclude);
+  take("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", host.loopback_cidr);
+  return host;
+}
+
+repair::InPlaceOptions in_place_options(const config::Config& config) {
+  repair::InPlaceOptions options;
+  options.places.host_root = config.host_root;
+  options.backend = config.plugin.backend;
+  options.host = host_input();
+  options.agent_namespace = config.plugin.agent_namespace;
+  options.exclude_namespaces = config.plugin.exclude_namespaces;
+  return options;
+}
+
+}  // namespace
+
+struct RepairService::Impl : repair::Jobs,
+                             repair::Clock,
+                             std::enable_shared_from_this<RepairService::Impl> {
+  Impl(asio::io_context& context, Worker& disk, PodCache& pods, Metrics& numbers,
+       logging::Logger& logger)
+      : io(context), files(disk), cache(pods), metrics(numbers), log(logger), timer(context) {}
+
+  // repair::Jobs
+  void repair(const pod::Pod& pod, const std::string& netns_hint,
+              std::function<void(repair::InPlaceReport)> done) override;
+  // repair::Clock
+  [[nodiscard]] repair::Time now() const override { return std::chrono::system_clock::now(); }
+  void wake_at(repair::Time when) override;
+
+  void begin(const config::Config& config, std::string node_name);
+  void replay();
+  void save(const std::string& json);
+  void write();
+  [[nodiscard]] repair::Hooks hooks();
+
+  asio::io_context& io;
+  Worker& files;
+  PodCache& cache;
+  Metrics& metrics;
+  logging::Logger& log;
+  asio::steady_timer timer;
+  std::function<void()> changed;
+  std::string state_path;
+  std::optional<repair::State> state;  ///< of the controller before; empty: still on disk
+  std::optional<std::string> unsaved;
+  bool writing = false;
+  std::optional<std::pair<bool, std::string>> node;
+  repair::InPlaceOptions options;
+  std::optional<Worker> namespaces;  ///< made when first needed
+  std::optional<repair::ApiAdapter> api;
+  std::optional<repair::Controller> controller;
+};
+
+void RepairService::Impl::repair(const pod::Pod& pod, const std::string& netns_hint,
+                                 std::function<void(repair::InPlaceReport)> done) {
+  if (!namespaces) namespaces.emplace(io);
+  namespaces->run([pod, netns_hint, settings = options, done = std::move(done)] {
+    return [done, report = repair::repair_in_place(pod, netns_hint, settings)] { done(report); };
+  });
+}
+
+void RepairService::Impl::wake_at(repair::Time when) {
+  const auto wait = std::max<repair::Time::duration>(when - now(), {});
+  timer.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(wait));
+  timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    const auto self = weak.lock();
+    if (!error && self && self->controller) self->controller->tick();
+  });
+}
+
+repair::Hooks RepairService::Impl::hooks() {
+  repair::Hooks hooks;
+  hooks.log = [this](logging::Level level, std::string_view message,
+                     const logging::Fields& fields) { log.write(level, message, fields); };
+  hooks.repaired = [this](std::string_view type, std::string_view result) {
+    metrics.repaired(type, result);
+  };
+  hooks.held_back = [this](std::string_view reason) { metrics.repair_held_back(reason); };
+  hooks.duration = [this](std::chrono::duration<double> time) {
+    metrics.repair_took(std::chrono::duration_cast<std::chrono::milliseconds>(time));
+  };
+  hooks.save = [this](const std::string& json) { save(json); };
+  hooks.changed = [this] {
+    if (changed) changed();
+  };
+  return hooks;
+}
+
+void RepairService::Impl::begin(const config::Config& config, std::string node_name) {
+  options = in_place_options(config);
+  state_path = path_of(config);
+  if (!state) {
+    auto loaded = repair::load_state(state_path);
+    if (!loaded) log.warn(cat("what was repaired before is not known: ", loaded.error().message));
+    state = loaded ? *std::move(loaded) : repair::State{};
+  }
+  auto criteria = repair::make_criteria(config.repair);
+  if (!criteria) {
+    log.error(cat("pods are not repaired: ", criteria.error().message));
+    return;
+  }
+  controller.emplace(config.repair, *std::move(criteria), std::move(node_name), *std::move(state),
+                     *api, *this, *this, hooks());
+  state.reset();
+  if (node) controller->node_ready(node->first, node->second);
+  replay();
+}
+
+void RepairService::Impl::replay() {
+  if (!controller) return;
+  cache.for_each([this](const CachedPod& pod) {
+    controller->pod_changed(pod.pod, pod.redirection ? pod.redirection->netns : "");
+  });
+}
+
+void RepairService::Impl::save(const std::string& json) {
+  unsaved = json;
+  if (!writing) write();
+}
+
+void RepairService::Impl::write() {
+  writing = true;
+  files.run([weak = weak_from_this(), path = state_path, json = *std::exchange(unsaved, {})] {
+    return [weak, outcome = repair::save_state(path, json)] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->writing = false;
+      if (!outcome) self->log.warn(cat("a restart may repeat a repair: ", outcome.error().message));
+      if (self->unsaved) self->write();
+    };
+  });
+}
+
+RepairService::RepairService(asio::io_context& io, Worker& files, PodCache& cache, Metrics& metrics,
+                             logging::Logger& log)
+    : impl_(std::make_shared<Impl>(io, files, cache, metrics, log)) {
+  impl_->changed = [this] {
+    if (changed) changed();
+  };
+  auto* impl = impl_.get();
+  cache.pod_changed = [impl](const CachedPod& pod) {
+    if (impl->controller)
+      impl->controller->pod_changed(pod.pod, pod.redirection ? pod.redirection->netns : "");
+  };
+  cache.pod_removed = [impl](const std::string& uid) {
+    if (impl->controller) impl->controller->pod_removed(uid);
+  };
+  cache.listed = [impl] {
+    if (!impl->controller) return;
+    std::set<std::string> uids;
+    impl->cache.for_each([&](const CachedPod& pod) { uids.insert(pod.pod.uid); });
+    impl->controller->listed(uids);
+  };
+}
+
+RepairService::~RepairService() {
+  impl_->cache.pod_changed = nullptr;
+  impl_->cache.pod_removed = nullptr;
+  impl_->cache.listed = nullptr;
+  impl_->timer.cancel();
+  impl_->changed = nullptr;
+  // the worker drops what it has not begun
+  if (impl_->controller && (impl_->writing || impl_->unsaved))
+    (void)repair::save_state(impl_->state_path, repair::to_json(impl_->controller->state()));
+}
+
+void RepairService::start(kube::ApiClient& api, const config::Config& config,
+                          std::string node_name) {
+  stop();
+  impl_->api.emplace(api);
+  impl_->begin(config, std::move(node_name));
+}
+
+void RepairService::stop() {
+  if (impl_->controller) impl_->state = impl_->controller->state();
+  impl_->controller.reset();
+  impl_->api.reset();
+}
+
+void RepairService::configure(const config::Config& config, std::string node_name) {
+  if (!impl_->controller) {
+    if (impl_->api) impl_->begin(config, std::move(node_name));
+    return;
+  }
+  impl_->options = in_place_options(config);
+  auto criteria = repair::make_criteria(config.repair);
+  if (!criteria) return;  // check_repair has refused it
+  impl_->controller->configure(config.repair, *std::move(criteria), std::move(node_name));
+  impl_->replay();
+}
+
+void RepairService::node_ready(bool ready, std::string reason) {
+  impl_->node = {ready, reason};
+  if (impl_->controller) impl_->controller->node_ready(ready, std::move(reason));
+}
+
+std::uint64_t RepairService::repaired() const {
+  return impl_->controller ? impl_->controller->status().repaired : 0;
+}
+
+std::uint64_t RepairService::held_back() const {
+  return impl_->controller ? impl_->controller->status().held.size() : 0;
+}
+
+void RepairService::describe(agent::PodEntry& entry) const {
+  if (!impl_->controller) return;
+  const auto& records = impl_->controller->state().pods;
+  if (const auto record = records.find(entry.uid); record != records.end())
+    entry.repair = {record->second.at, std::string(to_string(record->second.deed)),
+                    record->second.attempts};
+  for (const auto& held : impl_->controller->status().held) {
+    if (held.uid != entry.uid) continue;
+    entry.held_reason = held.reason;
+    entry.held_text = held.text;
+  }
+}
+
+}  // namespace istio_cni_node
