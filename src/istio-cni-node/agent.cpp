@@ -21,6 +21,7 @@
 #include "istio-cni-node/endpoints.hpp"
 #include "istio-cni-node/install_keeper.hpp"
 #include "istio-cni-node/lookup_service.hpp"
+#include "istio-cni-node/memory.hpp"
 #include "istio-cni-node/metrics.hpp"
 #include "istio-cni-node/pod_cache.hpp"
 #include "istio-cni-node/readiness.hpp"
@@ -284,7 +285,11 @@ class Agent {
           keeper_->check();
       }
       endpoints_.retry();
-      (void)::malloc_trim(0);
+      give_back_heap();
+      if (watch_ && settled_ != watch_->state().restarts + watch_->state().lists) {
+        settled_ = watch_->state().restarts + watch_->state().lists;
+        give_back_code();
+      }
       arm_upkeep();
     });
   }
@@ -462,6 +467,7 @@ class Agent {
   ChangeLog changes_;
   Installed installed_;
   bool stopping_ = false;
+  std::uint64_t settled_ = 0;  ///< lists and watches, when memory was given back
   // each uses what stands above it
   std::optional<CredentialReader> credentials_;
   std::optional<kube::ApiClient> api_;

@@ -12,6 +12,7 @@
 #include "install/installer.hpp"
 #include "istio-cni-node/agent.hpp"
 #include "log/log.hpp"
+#include "log/message_id.hpp"
 
 namespace istio_cni_node {
 namespace {
@@ -91,7 +92,8 @@ int run_command(const Arguments& arguments) {
   if (!outcome.problems.empty()) {
     for (const auto& problem : outcome.problems) log.error(cat("configuration: ", problem.text()));
     log.error(
-        "not started: the configuration is bad (istio-cni-node check-config shows it as well)");
+        "not started: the configuration is bad (istio-cni-node check-config shows it as well)",
+        {{"MESSAGE_ID", message_id::configuration_refused}});
     return 1;
   }
   log.set_level(outcome.loaded.config.log_level);

@@ -12,6 +12,7 @@
 
 #include "base/strings.hpp"
 #include "install/watcher.hpp"
+#include "log/message_id.hpp"
 
 namespace istio_cni_node {
 namespace {
@@ -50,7 +51,8 @@ struct InstallKeeper::Impl : std::enable_shared_from_this<Impl> {
       wait_for_events();
     } else {
       log.warn(
-          cat("changes of the CNI folders are looked for every second: ", made.error().message));
+          cat("changes of the CNI folders are looked for every second: ", made.error().message),
+          {{"MESSAGE_ID", message_id::folders_not_watched}});
     }
     arm_periodic();
   }
@@ -132,24 +134,27 @@ struct InstallKeeper::Impl : std::enable_shared_from_this<Impl> {
                  "; it is put back more slowly from now on, up to 1 s later. Pods that start in "
                  "between are not redirected: use install.mode owned, or stop the other side",
                  result.peer == "Cilium" ? " (Cilium: cni.exclusive=false)" : ""),
-             {{"PEER", result.peer}});
+             {{"PEER", result.peer}, {"MESSAGE_ID", message_id::entry_contested}});
   }
 
   void report(const install::Desired& desired, const install::Pass& result) {
     for (const auto& warning : result.warnings)
       if (std::find(last_warnings.begin(), last_warnings.end(), warning) == last_warnings.end())
-        log.warn(warning);
+        log.warn(warning, {{"MESSAGE_ID", message_id::installation_warning}});
     last_warnings = result.warnings;
     auto sentence = result.failure ? cat("installation failed: ", result.failure->error.message)
                                    : install::describe(desired, result);
     if (sentence == last_sentence) return;
-    const logging::Fields fields{{"CNI_CONF_FILE", result.file}};
-    if (result.failure)
+    logging::Fields fields{{"CNI_CONF_FILE", result.file}};
+    if (result.failure) {
+      fields.emplace_back("MESSAGE_ID", message_id::installation_failed);
       log.error(sentence, fields);
-    else if (result.ready)
+    } else if (result.ready) {
       log.info(cat("installed: ", sentence), fields);
-    else
+    } else {
+      fields.emplace_back("MESSAGE_ID", message_id::not_installed_yet);
       log.warn(cat("not installed yet: ", sentence), fields);
+    }
     last_sentence = std::move(sentence);
   }
 

@@ -64,6 +64,7 @@ struct RepairService::Impl : repair::Jobs,
   void replay();
   void save(const std::string& json);
   void write();
+  void tell_change();
   [[nodiscard]] repair::Hooks hooks();
 
   asio::io_context& io;
@@ -77,6 +78,7 @@ struct RepairService::Impl : repair::Jobs,
   std::optional<repair::State> state;  ///< of the controller before; empty: still on disk
   std::optional<std::string> unsaved;
   bool writing = false;
+  bool telling = false;
   std::optional<std::pair<bool, std::string>> node;
   repair::InPlaceOptions options;
   std::optional<Worker> namespaces;  ///< made when first needed
@@ -113,10 +115,19 @@ repair::Hooks RepairService::Impl::hooks() {
     metrics.repair_took(std::chrono::duration_cast<std::chrono::milliseconds>(time));
   };
   hooks.save = [this](const std::string& json) { save(json); };
-  hooks.changed = [this] {
-    if (changed) changed();
-  };
+  hooks.changed = [this] { tell_change(); };
   return hooks;
+}
+
+/// Once for all that changes together: many pods may break at the same moment.
+void RepairService::Impl::tell_change() {
+  if (std::exchange(telling, true)) return;
+  asio::post(io, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->telling = false;
+    if (self->changed) self->changed();
+  });
 }
 
 void RepairService::Impl::begin(const config::Config& config, std::string node_name) {
