@@ -23,6 +23,8 @@ struct ConfFile {
   bool settled = true;                  ///< a broken one that nobody is writing any more
 
   [[nodiscard]] bool has_our_entry() const { return network && network->our_position() >= 0; }
+  /// `content` is not what the file holds: no regular file, or too large.
+  [[nodiscard]] bool unread() const { return !network && !broken && content.empty(); }
 };
 
 struct ConfFolder {

@@ -170,10 +170,18 @@ base::Result<bool> ConfStep::write(const Desired& desired, const Choice& choice,
        (there->identity.mode & permission_bits) == (desired.own_file_mode & permission_bits)))
     return true;
   const auto path = path_of(folder, choice.file);
-  if (choice.action != Action::own && identity_at(path) != there->identity) return false;
-  auto written = base::write_atomically(path, wanted, options);
-  if (!written) return std::move(written).error();
-  if (*written == base::Written::changed) pass.changed = true;
+  if (there != nullptr && there->unread()) {  // under our own name: nobody's list
+    auto written = base::write_atomically(path, wanted, options);
+    if (!written) return std::move(written).error();
+    if (*written == base::Written::changed) pass.changed = true;
+  } else {
+    const auto basis =
+        there == nullptr ? std::nullopt : std::optional<std::string_view>(there->content);
+    auto updated = base::update_atomically(path, basis, wanted, options, rename_);
+    if (!updated) return std::move(updated).error();
+    if (*updated == base::Updated::overtaken) return false;
+    if (*updated == base::Updated::changed) pass.changed = true;
+  }
   folder.put(choice.file, wanted, identity_at(path).value_or(Identity{}));
   return true;
 }
@@ -201,14 +209,14 @@ void ConfStep::undo_elsewhere(const Desired& desired, const Choice& choice, Conf
     std::erase_if(place.edited, [&](const std::string& name) {
       if (here && name == choice.file && choice.action != Action::own) return false;
       if (here && folder.find(name) == nullptr) return true;
-      return moved && done(take_out_entry(place.conf_dir, name), here, name);
+      return moved && done(take_out_entry(place.conf_dir, name, rename_), here, name);
     });
     std::erase_if(place.own, [&](const std::string& name) {
       if (here && name == choice.file && choice.action == Action::own) return false;
       const auto* file = here ? folder.find(name) : nullptr;
       if (here && file == nullptr) return true;
       if (!moved && !has_lost_its_reason(desired, folder, *file)) return false;
-      return done(remove_own_file(place.conf_dir, name), here, name);
+      return done(remove_own_file(place.conf_dir, name, rename_), here, name);
     });
   }
   record.drop_empty_places(desired.conf_dir);

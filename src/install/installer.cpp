@@ -1,5 +1,6 @@
 #include "install/installer.hpp"
 
+#include <iterator>
 #include <utility>
 
 #include "base/atomic_file.hpp"
@@ -40,7 +41,8 @@ void undo_old_paths(const Desired& desired, Record& record, Pass& pass) {
 }  // namespace
 
 struct Installer::Impl {
-  explicit Impl(std::string state_dir) : store(std::move(state_dir)) {}
+  Impl(std::string state_dir, base::RenameCall rename_call)
+      : store(std::move(state_dir)), rename(std::move(rename_call)), conf(rename) {}
 
   Pass reconcile(const Desired& desired) {
     Pass pass;
@@ -51,11 +53,13 @@ struct Installer::Impl {
       pass.warnings.push_back(cat("a new record of the installation is begun: ", damage));
       adopt = adopt || store.record() == Record{};
     }
+    if (!std::exchange(recovered, true)) recover(desired, pass);
     if (auto status = binaries.run(desired, store, adopt, pass); !status)
       return failed(desired, Step::binary, status.error(), std::move(pass));
     if (auto status = kubeconfig.run(desired, store, pass); !status)
       return failed(desired, Step::kubeconfig, status.error(), std::move(pass));
     if (auto status = conf.run(desired, store, adopt, pass); !status) {
+      recovered = false;  // it may have had to leave something
       pass.failure = Failure{Step::conf, status.error()};
       pass.ready = false;
       return pass;
@@ -70,6 +74,16 @@ struct Installer::Impl {
     return pass;
   }
 
+  /// What a killed one left, before anything is decided by what is there.
+  void recover(const Desired& desired, Pass& pass) {
+    auto record = store.record();
+    record.place(desired.conf_dir);
+    for (const auto& place : record.places) {
+      auto said = recover_lists(place, rename);
+      std::move(said.begin(), said.end(), std::back_inserter(pass.warnings));
+    }
+  }
+
   Pass failed(const Desired& desired, Step step, base::Error error, Pass pass) {
     conf.look(desired, store, pass);
     pass.failure = Failure{step, std::move(error)};
@@ -77,13 +91,16 @@ struct Installer::Impl {
   }
 
   Store store;
+  base::RenameCall rename;
   BinaryStep binaries;
   KubeconfigStep kubeconfig;
   ConfStep conf;
   bool adopt = false;  ///< the record was lost: what looks like ours is ours
+  bool recovered = false;
 };
 
-Installer::Installer(std::string state_dir) : impl_(std::make_unique<Impl>(std::move(state_dir))) {}
+Installer::Installer(std::string state_dir, base::RenameCall rename)
+    : impl_(std::make_unique<Impl>(std::move(state_dir), std::move(rename))) {}
 
 Installer::~Installer() = default;
 

@@ -3,7 +3,8 @@
 //
 // One thread. Every write is atomic and synced (base/atomic_file.hpp), so that
 // a crash between any two of them leaves a node whose lists name only plugins
-// that exist.
+// that exist. What another program renames over a list meanwhile is not lost
+// (base/atomic_update.hpp): the change is made again, from that.
 #pragma once
 
 #include <sys/types.h>
@@ -15,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/atomic_update.hpp"
 #include "base/result.hpp"
 #include "cni/conflist.hpp"
 
@@ -76,7 +78,7 @@ std::string describe(const Desired& desired, const Pass& pass);
 /// written before each change it announces), so that uninstall undoes exactly that.
 class Installer {
  public:
-  explicit Installer(std::string state_dir);
+  explicit Installer(std::string state_dir, base::RenameCall rename = base::rename_in_folder);
   ~Installer();
 
   /// Brings the disk to `desired`. Cheap when nothing is to be done: reads only.
@@ -97,7 +99,8 @@ struct Uninstalled {
   std::vector<std::string> done;
   std::vector<base::Error> failures;
 };
-Uninstalled uninstall(const std::string& state_dir);
+Uninstalled uninstall(const std::string& state_dir,
+                      const base::RenameCall& rename = base::rename_in_folder);
 
 /// Back-off against a peer that keeps reverting us. Pure but for the random
 /// number it is given.

@@ -5,7 +5,9 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "base/atomic_update.hpp"
 #include "install/conf_folder.hpp"
 #include "install/installer.hpp"
 #include "install/plan.hpp"
@@ -43,6 +45,8 @@ class KubeconfigStep {
 /// Our entry in the network configuration, and the end of what stood elsewhere.
 class ConfStep {
  public:
+  explicit ConfStep(base::RenameCall rename) : rename_(std::move(rename)) {}
+
   base::Status run(const Desired& desired, Store& store, bool adopt, Pass& pass);
   /// Only looks: what is there after an earlier step failed.
   void look(const Desired& desired, const Store& store, Pass& pass);
@@ -64,13 +68,14 @@ class ConfStep {
   /// False: somebody changed the folder meanwhile.
   base::Result<bool> attempt(const Desired& desired, Store& store, bool adopt, Pass& pass);
   /// False: not written, as the file is not the one that was read.
-  static base::Result<bool> write(const Desired& desired, const Choice& choice,
-                                  const std::string& wanted, ConfFolder& folder, Pass& pass);
-  static void undo_elsewhere(const Desired& desired, const Choice& choice, ConfFolder& folder,
-                             Record& record, Pass& pass);
+  base::Result<bool> write(const Desired& desired, const Choice& choice, const std::string& wanted,
+                           ConfFolder& folder, Pass& pass);
+  void undo_elsewhere(const Desired& desired, const Choice& choice, ConfFolder& folder,
+                      Record& record, Pass& pass);
   static void report(const Desired& desired, const Choice& choice, const ConfFolder& folder,
                      const std::string& target, Pass& pass);
 
+  base::RenameCall rename_;
   std::map<std::string, Broken> broken_;
   std::string preempted_by_;
   bool seen_ = false;  ///< preempted_by_ is known

@@ -30,44 +30,89 @@ base::Result<std::optional<ConfFile>> look_at(const std::string& conf_dir,
   return std::move(content).error();
 }
 
-Undone take_out(const std::string& path, const ConfFile& file) {
+/// nullopt: the file was changed meanwhile.
+using Attempt = std::optional<Undone>;
+
+Attempt outcome(const base::Result<base::Updated>& updated, std::string done) {
+  if (!updated) return updated.error();
+  if (*updated == base::Updated::overtaken) return std::nullopt;
+  return Undone(std::move(done));
+}
+
+/// `step` is given what is there, until nobody changes that meanwhile.
+template <typename Step>
+Undone on_file(const std::string& conf_dir, const std::string& name, const Step& step) {
+  constexpr int attempts = 5;
+  const auto path = cat(conf_dir, "/", name);
+  for (int i = 0; i < attempts; ++i) {
+    auto file = look_at(conf_dir, name);
+    if (!file) return std::move(file).error();
+    if (!*file) return std::string();
+    if (Attempt attempt = step(path, **file)) return std::move(*attempt);
+  }
+  return Error{Errc::unavailable,
+               cat(path, " is being changed all the time; try again when that has ended")};
+}
+
+Attempt take_out(const std::string& path, const ConfFile& file, const base::RenameCall& rename) {
   if (!file.network) {
-    if (!mentions_plugin(file)) return std::string();
+    if (!mentions_plugin(file)) return Undone(std::string());
     return Error{Errc::refused, cat(path, " cannot be edited: ", file.problem,
                                     "; take the entry of istio-cni out by hand")};
   }
-  if (!file.has_our_entry()) return std::string();
+  if (!file.has_our_entry()) return Undone(std::string());
   if (file.network->kind == cni::FileKind::single || is_own(*file.network))
     return Error{Errc::refused,
                  cat(path, " holds nothing but istio-cni; remove it by hand if it is not needed")};
   auto without = cni::without_entry(file.content);
   if (!without) return std::move(without).error().wrap(path);
-  auto written = base::write_atomically(path, *without);
-  if (!written) return std::move(written).error();
-  return cat("took our entry out of ", path);
+  return outcome(base::update_atomically(path, file.content, *without, {}, rename),
+                 cat("took our entry out of ", path));
 }
 
 }  // namespace
 
-Undone take_out_entry(const std::string& conf_dir, const std::string& name) {
-  auto file = look_at(conf_dir, name);
-  if (!file) return std::move(file).error();
-  if (!*file) return std::string();
-  return take_out(cat(conf_dir, "/", name), **file);
+Undone take_out_entry(const std::string& conf_dir, const std::string& name,
+                      const base::RenameCall& rename) {
+  return on_file(conf_dir, name, [&](const std::string& path, const ConfFile& file) {
+    return take_out(path, file, rename);
+  });
 }
 
-Undone remove_own_file(const std::string& conf_dir, const std::string& name) {
-  const auto path = cat(conf_dir, "/", name);
-  auto file = look_at(conf_dir, name);
-  if (!file) return std::move(file).error();
-  if (!*file) return std::string();
-  const auto& found = **file;
-  // a broken one is what a loss of power left of ours
-  const bool ours = found.network ? is_own(*found.network) : found.broken;
-  if (!ours) return take_out(path, found);
-  auto removed = base::remove_file(path);
-  if (!removed) return std::move(removed).error();
-  return cat("removed ", path);
+Undone remove_own_file(const std::string& conf_dir, const std::string& name,
+                       const base::RenameCall& rename) {
+  return on_file(conf_dir, name, [&](const std::string& path, const ConfFile& file) {
+    // a broken one is what a loss of power left of ours
+    const bool ours = file.network ? is_own(*file.network) : file.broken;
+    if (!ours) return take_out(path, file, rename);
+    return outcome(base::remove_unchanged(path, file.content, rename), cat("removed ", path));
+  });
+}
+
+std::vector<std::string> recover_lists(const Place& place, const base::RenameCall& rename) {
+  auto names = place.edited;
+  for (const auto& name : place.own) add_once(names, name);
+  // the record may be lost
+  if (const auto folder = ConfFolder::read(place.conf_dir))
+    for (const auto& file : folder->files) add_once(names, file.name);
+  std::vector<std::string> said;
+  for (const auto& name : names) {
+    const auto path = cat(place.conf_dir, "/", name);
+    const auto recovered = base::recover_update(path, rename);
+    if (!recovered) {
+      said.push_back(recovered.error().message);
+      continue;
+    }
+    if (recovered->restored)
+      said.push_back(cat("put back ", path,
+                         ", as another program had written it when we were "
+                         "killed"));
+    for (const auto& kept : recovered->kept)
+      said.push_back(cat(kept, " was written for ", path,
+                         " by another program when we were "
+                         "killed, and may be newer; compare the two, and remove it"));
+  }
+  return said;
 }
 
 Undone remove_binary(const Binary& binary) {
@@ -98,7 +143,8 @@ namespace {
 
 class Uninstaller {
  public:
-  explicit Uninstaller(const std::string& state_dir) : store_(state_dir) {}
+  Uninstaller(const std::string& state_dir, const base::RenameCall& rename)
+      : store_(state_dir), rename_(rename) {}
 
   Uninstalled run() {
     std::string damage;
@@ -125,9 +171,10 @@ class Uninstaller {
 
  private:
   void lists(const Place& place) {
-    for (const auto& name : place.edited) note(take_out_entry(place.conf_dir, name));
+    for (auto& line : recover_lists(place, rename_)) out_.done.push_back(std::move(line));
+    for (const auto& name : place.edited) note(take_out_entry(place.conf_dir, name, rename_));
     for (const auto& name : place.own) {
-      note(remove_own_file(place.conf_dir, name));
+      note(remove_own_file(place.conf_dir, name, rename_));
       // where Cilium puts the files of others when it is to be alone
       const auto put_aside = cat(name, ".cilium_bak");
       auto content = base::read_file(cat(place.conf_dir, "/", put_aside));
@@ -145,9 +192,9 @@ class Uninstaller {
     for (const auto& file : folder->files) {
       if (!file.has_our_entry() || contains(place.own, file.name)) continue;
       if (is_marked(*file.network))
-        note(remove_own_file(place.conf_dir, file.name));
+        note(remove_own_file(place.conf_dir, file.name, rename_));
       else if (file.network->kind == cni::FileKind::list && !contains(place.edited, file.name))
-        note(take_out_entry(place.conf_dir, file.name));
+        note(take_out_entry(place.conf_dir, file.name, rename_));
     }
   }
 
@@ -195,12 +242,15 @@ class Uninstaller {
   }
 
   Store store_;
+  const base::RenameCall& rename_;
   Record record_;
   Uninstalled out_;
 };
 
 }  // namespace
 
-Uninstalled uninstall(const std::string& state_dir) { return Uninstaller(state_dir).run(); }
+Uninstalled uninstall(const std::string& state_dir, const base::RenameCall& rename) {
+  return Uninstaller(state_dir, rename).run();
+}
 
 }  // namespace install

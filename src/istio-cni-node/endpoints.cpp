@@ -5,6 +5,7 @@
 
 #include "base/strings.hpp"
 #include "istio-cni-node/log_relay.hpp"
+#include "log/message_id.hpp"
 
 namespace istio_cni_node {
 namespace {
@@ -72,7 +73,8 @@ void Endpoints::listen(std::optional<HttpServer>& server, const config::Endpoint
     return;
   }
   auto message = cat("no ", what, " server: ", listening.error().message);
-  if (message != error_) log_.error(error_ = std::move(message));
+  if (message != error_)
+    log_.error(error_ = std::move(message), {{"MESSAGE_ID", message_id::address_not_served}});
 }
 
 void Endpoints::listen_relay() {
@@ -85,7 +87,8 @@ void Endpoints::listen_relay() {
   if (server)
     relay_.emplace(*std::move(server));
   else
-    log_.error(cat("the plugin's log is not relayed: ", server.error().message));
+    log_.error(cat("the plugin's log is not relayed: ", server.error().message),
+               {{"MESSAGE_ID", message_id::log_relay_failed}});
 }
 
 }  // namespace istio_cni_node

@@ -10,6 +10,12 @@
 #include "kube/pod_source.hpp"
 #include "netns/netns.hpp"
 
+// yaml-cpp's static initialisers, which istio-cni.ld takes out of the start of the
+// program; not there in a program linked without it.
+using Initialiser = void (*)();
+extern "C" [[gnu::weak]] const Initialiser yaml_init_start[];
+extern "C" [[gnu::weak]] const Initialiser yaml_init_end[];
+
 namespace istio_cni {
 namespace {
 
@@ -19,6 +25,11 @@ using base::Error;
 
 /// STATUS waits no longer than this for a busy agent.
 constexpr std::chrono::milliseconds status_connect{1000};
+
+bool init_yaml() {
+  for (const auto* each = yaml_init_start; each != yaml_init_end; ++each) (*each)();
+  return true;
+}
 
 class RealEdges final : public Edges {
  public:
@@ -107,6 +118,8 @@ class RealEdges final : public Edges {
   }
 
   static base::Result<kube::Client> make_client(const cni::Netconf& conf, base::Deadline deadline) {
+    static const bool ready = init_yaml();
+    (void)ready;
     auto config = kube::load_kubeconfig(conf.kubeconfig, deadline);
     if (!config) return std::move(config).error();
     return kube::Client::make(*std::move(config));

@@ -39,12 +39,13 @@ int main() {
   (void)::mallopt(M_TOP_PAD, 256 * 1024);
   istio_cni::Outcome outcome;
   logging::Relay relay;
+  std::unique_ptr<istio_cni::Edges> edges;  // lives on: the kernel closes faster than we do
   try {
     logging::Logger log("istio-cni");
     log.set_sink(
         [&relay](std::int64_t micros, logging::Level level, std::string_view message,
                  const logging::Fields& fields) { relay.record(micros, level, message, fields); });
-    auto edges = istio_cni::make_edges();
+    edges = istio_cni::make_edges();
     outcome = istio_cni::run(
         environment,
         [] { return base::read_fd(STDIN_FILENO, "network configuration on stdin", max_stdin); },

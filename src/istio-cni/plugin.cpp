@@ -4,6 +4,7 @@
 
 #include "base/strings.hpp"
 #include "cni/args.hpp"
+#include "log/message_id.hpp"
 
 namespace istio_cni {
 namespace {
@@ -33,6 +34,29 @@ Code code_of(const Error& error) {
       return Code::invalid_namespace;
     default:
       return Code::internal;
+  }
+}
+
+/// What journalctl -x explains: why the pod does not start, and what to do.
+const char* message_of(const Failure& failure, bool gate) {
+  switch (failure.code) {
+    case Code::incompatible_version:
+    case Code::decoding_failure:
+    case Code::invalid_config:
+      return message_id::network_configuration_bad;
+    case Code::invalid_environment:
+    case Code::invalid_namespace:
+      return message_id::runtime_call_bad;
+    case Code::try_again_later:
+      return gate ? message_id::no_primary_network : message_id::pod_lookup_failed;
+    case Code::bad_annotation:
+      return message_id::pod_annotation_bad;
+    case Code::kernel_unsupported:
+      return message_id::kernel_lacks_feature;
+    case Code::redirection_differs:
+      return message_id::redirection_differs;
+    default:
+      return message_id::plugin_failed;
   }
 }
 
@@ -112,7 +136,7 @@ class Request {
     if (auto skip = redirect::decide_by_name({pod_.name, pod_.name_space}, conf_.agent_namespace,
                                              conf_.exclude_namespaces))
       return *skip;
-    if (auto status = edges_.check_namespace(environment_.netns); !status)
+    if (auto status = edges_.open_namespace(environment_.netns); !status)
       return failure_of(status.error());
 
     const auto start = Clock::now();
@@ -150,7 +174,8 @@ class Request {
     const auto& why = pod.error();
     // no agent is a way to run the plugin; one that gives no answer is worth knowing
     log_.write(why.code == Errc::not_found ? logging::Level::debug : logging::Level::info,
-               cat("no answer from the agent, asking the API server: ", why.message));
+               cat("no answer from the agent, asking the API server: ", why.message),
+               {{"MESSAGE_ID", message_id::agent_not_answering}});
     auto found = edges_.find_pod(conf_, pod_, deadline_, [this](int attempt, const Error& error) {
       if (attempt == 1) log_.warn(cat("pod lookup failed, trying again: ", error.message));
     });
@@ -178,16 +203,15 @@ class Request {
 
   /// Into the namespace, and the rules that belong there.
   std::variant<Failure, Ruleset> enter(redirect::RedirectPlan& plan) {
-    for (const auto& warning : plan.warnings) log_.warn(warning);
+    warn(plan.warnings);
     if (auto status = edges_.resolve_owners(plan.config); !status)
       return failure_of(status.error());
-    if (auto status = edges_.enter_namespace(environment_.netns); !status)
-      return failure_of(status.error());
+    if (auto status = edges_.enter_namespace(); !status) return failure_of(status.error());
     auto host_ip = edges_.host_ip(plan.dual_stack);
     if (!host_ip) return failure_of(host_ip.error());
     plan.config.ipv6 = host_ip->ipv6;
     auto ruleset = redirect::build_ruleset(plan.config);
-    for (const auto& warning : ruleset.warnings) log_.warn(warning);
+    warn(ruleset.warnings);
     return ruleset;
   }
 
@@ -197,6 +221,11 @@ class Request {
 
   base::Status verify(const Ruleset& ruleset) {
     return redirection::verify(edges_.kernel(), ruleset, conf_.backend, trace_);
+  }
+
+  void warn(const std::vector<std::string>& warnings) {
+    for (const auto& warning : warnings)
+      log_.warn(warning, {{"MESSAGE_ID", message_id::pod_setting_ignored}});
   }
 
   Failure failure_of(const Error& error) const {
@@ -221,7 +250,10 @@ class Request {
   void report(logging::Level level, std::string_view message, std::string_view decision,
               const Failure* failure = nullptr) {
     logging::Fields fields{{"DECISION", std::string(decision)}};
-    if (failure != nullptr) fields.emplace_back("ERROR_CODE", cat(static_cast<int>(failure->code)));
+    if (failure != nullptr) {
+      fields.emplace_back("ERROR_CODE", cat(static_cast<int>(failure->code)));
+      fields.emplace_back("MESSAGE_ID", message_of(*failure, conf_.gate));
+    }
     if (!trace_.backend.empty()) fields.emplace_back("BACKEND", trace_.backend);
     if (!trace_.backend_reason.empty())
       fields.emplace_back("BACKEND_REASON", trace_.backend_reason);
@@ -359,7 +391,8 @@ Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::str
   if (!input) return fail(Failure{Code::decoding_failure, input.error().message, ""});
   auto netconf = cni::parse_netconf(*input);
   if (auto* failure = std::get_if<Failure>(&netconf)) {
-    log.error(failure->message, {{"CNI_COMMAND", std::string(to_string(environment.command))}});
+    log.error(failure->message, {{"CNI_COMMAND", std::string(to_string(environment.command))},
+                                 {"MESSAGE_ID", message_of(*failure, false)}});
     return fail(*failure);
   }
   const auto& conf = std::get<cni::Netconf>(netconf);

@@ -43,11 +43,11 @@ class Edges {
       const cni::Netconf& conf, const PodRequest& pod, base::Deadline deadline,
       const std::function<void(int attempt, const base::Error&)>& failed) = 0;
 
-  /// Errc::refused when `path` is the namespace of this process or of PID 1;
-  /// Errc::not_found when it cannot be opened.
-  virtual base::Status check_namespace(const std::string& path) = 0;
-  /// Moves this process into the namespace, after the same check.
-  virtual base::Status enter_namespace(const std::string& path) = 0;
+  /// Opens the pod's namespace and keeps it. Errc::refused when `path` is the
+  /// namespace of this process or of PID 1; Errc::not_found when it cannot be opened.
+  virtual base::Status open_namespace(const std::string& path) = 0;
+  /// Moves this process into the namespace that was opened.
+  virtual base::Status enter_namespace() = 0;
 
   // From here on: inside the pod's namespace.
   virtual base::Result<netns::HostIp> host_ip(bool dual_stack) = 0;

@@ -100,6 +100,7 @@ std::string format_line(std::int64_t unix_micros, Level level, std::string_view 
   auto line = cat(format_time(unix_micros), '\t', to_string(level), '\t', text);
   char separator = '\t';
   for (const auto& [name, value] : fields) {
+    if (name == "MESSAGE_ID") continue;  // for journalctl -x, not for readers
     line.append(cat(separator, base::to_lower(name), '=', stderr_value(value)));
     separator = ' ';
   }

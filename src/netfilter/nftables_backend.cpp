@@ -132,63 +132,59 @@ Error no_nftables(const Error& cause) {
 /// One transaction, and for each message what it is about.
 class Batch {
  public:
-  Batch() { marker(NFNL_MSG_BATCH_BEGIN, "transaction"); }
+  Batch() { marker(NFNL_MSG_BATCH_BEGIN); }
 
   /// `must_be_new`: one that exists makes the transaction fail with EEXIST.
   void add_table(Table table, bool must_be_new) {
     message(NFT_MSG_NEWTABLE, NLM_F_CREATE | (must_be_new ? NLM_F_EXCL : 0),
-            base::cat("table ", redirect::nft_name(table)));
+            {.kind = Item::Kind::table, .table = table});
     builder_.put_string(NFTA_TABLE_NAME, redirect::nft_name(table));
     builder_.put_be32(NFTA_TABLE_FLAGS, 0);
   }
 
   void delete_table(Table table) {
-    message(NFT_MSG_DELTABLE, 0, base::cat("delete table ", redirect::nft_name(table)));
+    message(NFT_MSG_DELTABLE, 0, {.kind = Item::Kind::deletion, .table = table});
     builder_.put_string(NFTA_TABLE_NAME, redirect::nft_name(table));
   }
 
   void add_chain(Table table, Chain chain) {
     message(NFT_MSG_NEWCHAIN, NLM_F_CREATE,
-            base::cat(redirect::nft_name(table), " chain ", redirect::nft_name(chain)));
+            {.kind = Item::Kind::chain, .table = table, .chain = chain});
     builder_.put_string(NFTA_CHAIN_TABLE, redirect::nft_name(table));
     builder_.put_string(NFTA_CHAIN_NAME, redirect::nft_name(chain));
     const auto base = base_chain(table, chain);
     if (!base) return;
-    items_.back().needs =
-        base::cat("chain type ", base->type, " (module nft_chain_", base->type, ')');
     builder_.put_string(NFTA_CHAIN_TYPE, base->type);
     const auto hook = builder_.nest(NFTA_CHAIN_HOOK);
     builder_.put_be32(NFTA_HOOK_HOOKNUM, base->hook);
     builder_.put_be32(NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(base->priority));
   }
 
-  void add_rule(Table table, Chain chain, std::size_t position, const WantedRule& wanted) {
-    std::vector<Expr> exprs = wanted.exprs;
-    const std::string where =
-        base::cat(redirect::nft_name(table), ' ', redirect::nft_name(chain), " rule ", position,
-                  " \"", redirect::nft_rule_text(*wanted.rule), '"');
-    for (Expr& expr : exprs) {
+  /// `wanted` must outlive the batch; its sets get their numbers.
+  void add_rule(Table table, Chain chain, std::size_t position, WantedRule& wanted) {
+    Item item{Item::Kind::set, table, chain, position, &wanted, {}};
+    for (Expr& expr : wanted.exprs) {
       if (auto* lookup = std::get_if<Lookup>(&expr)) {
         lookup->set_id = ++sets_;
-        add_set(table, *lookup, where);
+        add_set(*lookup, item);
       }
     }
-    message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, where);
+    item.kind = Item::Kind::rule;
+    item.offsets.reserve(wanted.exprs.size());
+    message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, std::move(item));
     builder_.put_string(NFTA_RULE_TABLE, redirect::nft_name(table));
     builder_.put_string(NFTA_RULE_CHAIN, redirect::nft_name(chain));
     const auto list = builder_.nest(NFTA_RULE_EXPRESSIONS);
-    for (const Expr& expr : exprs) {
-      items_.back().exprs.emplace_back(builder_.offset(), expr);
+    for (const Expr& expr : wanted.exprs) {
+      items_.back().offsets.push_back(builder_.offset());
       encode(builder_, expr);
     }
   }
 
-  Status commit() {
-    marker(NFNL_MSG_BATCH_END, "transaction");
+  Status commit(Socket& socket) {
+    marker(NFNL_MSG_BATCH_END);
     if (builder_.overflowed()) return Error{Errc::invalid_input, "nftables rule exceeds 64 KiB"};
-    auto socket = Socket::make(NETLINK_NETFILTER);
-    if (!socket) return no_nftables(socket.error());
-    const auto acks = socket->batch(builder_.bytes());
+    const auto acks = socket.batch(builder_.bytes());
     if (!acks) return Error(acks.error()).wrap("nftables transaction");
     bool confirmed = false;
     for (const netlink::Ack& ack : *acks) {
@@ -200,31 +196,67 @@ class Batch {
   }
 
  private:
+  /// What a message is about. Words are made of it only when it is refused.
   struct Item {
-    std::string what;
-    std::string needs;  ///< what an ENOENT or EOPNOTSUPP says is missing
-    std::vector<std::pair<std::size_t, Expr>> exprs;  ///< by offset in the message
+    enum class Kind { transaction, table, deletion, chain, rule, set, elements };
+    Kind kind = Kind::transaction;
+    Table table{};
+    Chain chain{};
+    std::size_t position = 0;            ///< of the rule in its chain, from 1
+    const WantedRule* rule = nullptr;    ///< of kinds rule, set and elements
+    std::vector<std::size_t> offsets{};  ///< of the rule's expressions in the message
+
+    [[nodiscard]] std::string what() const {
+      const auto name = redirect::nft_name(table);
+      switch (kind) {
+        case Kind::transaction:
+          break;
+        case Kind::table:
+          return base::cat("table ", name);
+        case Kind::deletion:
+          return base::cat("delete table ", name);
+        case Kind::chain:
+          return base::cat(name, " chain ", redirect::nft_name(chain));
+        case Kind::rule:
+        case Kind::set:
+        case Kind::elements:
+          return base::cat(name, ' ', redirect::nft_name(chain), " rule ", position, " \"",
+                           redirect::nft_rule_text(*rule->rule), '"',
+                           kind == Kind::rule  ? ""
+                           : kind == Kind::set ? ": set"
+                                               : ": set elements");
+      }
+      return "transaction";
+    }
+
+    /// What an ENOENT or EOPNOTSUPP says is missing, as far as the kind tells.
+    [[nodiscard]] std::string needs() const {
+      if (kind == Kind::table) return "tables of family inet (CONFIG_NF_TABLES_INET)";
+      const auto base = kind == Kind::chain ? base_chain(table, chain) : std::nullopt;
+      if (!base) return {};
+      return base::cat("chain type ", base->type, " (module nft_chain_", base->type, ')');
+    }
   };
 
-  void message(int type, int flags, std::string what) {
+  void message(int type, int flags, Item item) {
     // An acknowledgement of the first one proves that the kernel took the batch.
     const bool first = items_.size() == 1;
     builder_.begin(message_type(type), static_cast<std::uint16_t>(flags | (first ? NLM_F_ACK : 0)),
                    static_cast<std::uint32_t>(items_.size()));
     builder_.header(nfgenmsg{NFPROTO_INET, NFNETLINK_V0, 0});
-    items_.push_back({std::move(what), {}, {}});
-    if (type == NFT_MSG_NEWTABLE)
-      items_.back().needs = "tables of family inet (CONFIG_NF_TABLES_INET)";
+    items_.push_back(std::move(item));
   }
 
-  void marker(std::uint16_t type, std::string what) {
+  void marker(std::uint16_t type) {
     builder_.begin(type, 0, static_cast<std::uint32_t>(items_.size()));
     builder_.header(nfgenmsg{AF_UNSPEC, NFNETLINK_V0, htobe16(NFNL_SUBSYS_NFTABLES)});
-    items_.push_back({std::move(what), {}, {}});
+    items_.emplace_back();
   }
 
-  void add_set(Table table, const Lookup& lookup, const std::string& where) {
-    message(NFT_MSG_NEWSET, NLM_F_CREATE, base::cat(where, ": set"));
+  void add_set(const Lookup& lookup, Item item) {
+    const Table table = item.table;
+    message(NFT_MSG_NEWSET, NLM_F_CREATE, item);
+    item.kind = Item::Kind::elements;
     builder_.put_string(NFTA_SET_TABLE, redirect::nft_name(table));
     builder_.put_string(NFTA_SET_NAME, anonymous_set_name);
     builder_.put_be32(NFTA_SET_FLAGS, NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
@@ -237,7 +269,7 @@ class Batch {
     }
     builder_.put(NFTA_SET_USERDATA, key_byte_order);
     for (std::size_t at = 0; at < lookup.ports.size(); at += elements_per_message) {
-      message(NFT_MSG_NEWSETELEM, NLM_F_CREATE, base::cat(where, ": set elements"));
+      message(NFT_MSG_NEWSETELEM, NLM_F_CREATE, item);
       builder_.put_string(NFTA_SET_ELEM_LIST_TABLE, redirect::nft_name(table));
       builder_.put_string(NFTA_SET_ELEM_LIST_SET, anonymous_set_name);
       builder_.put_be32(NFTA_SET_ELEM_LIST_SET_ID, lookup.set_id);
@@ -257,27 +289,29 @@ class Batch {
     // Number 0 is the batch itself: refused as a whole, or failed to commit.
     if (ack.seq == 0 || ack.seq >= items_.size()) return no_nftables(cause);
     const Item& item = items_[ack.seq];
-    std::string needs = item.needs;
-    for (const auto& [offset, expr] : item.exprs) {
-      if (offset != ack.offset || module_name(expr).empty()) continue;
+    std::string needs = item.needs();
+    for (std::size_t i = 0; i < item.offsets.size(); ++i) {
+      const Expr& expr = item.rule->exprs[i];
+      if (item.offsets[i] != ack.offset || module_name(expr).empty()) continue;
       needs =
           base::cat("nftables expression ", kernel_name(expr), " (module ", module_name(expr), ')');
     }
     if (needs.empty() && ack.offset == 0 && ack.error == ENOENT) needs = any_module(item);
     if (lacking && !needs.empty()) {
       return {Errc::unsupported,
-              base::cat("the kernel lacks the ", needs, ": ", item.what, ": ", cause.message),
+              base::cat("the kernel lacks the ", needs, ": ", item.what(), ": ", cause.message),
               ack.error};
     }
-    Error error = Error(cause).wrap(item.what).wrap("nftables");
+    Error error = Error(cause).wrap(item.what()).wrap("nftables");
     if (ack.error == EOPNOTSUPP) error.code = Errc::unsupported;
     return error;
   }
 
   /// Kernels before extended acks do not say which expression it was.
   static std::string any_module(const Item& item) {
+    if (item.kind != Item::Kind::rule) return {};
     std::vector<std::string> names;
-    for (const auto& [offset, expr] : item.exprs) {
+    for (const Expr& expr : item.rule->exprs) {
       const std::string name(kernel_name(expr));
       if (module_name(expr).empty()) continue;
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
@@ -499,11 +533,9 @@ void compare_table(const WantedTable& wanted, FoundTable& found, std::vector<std
 }
 
 /// Reads the kernel; `present` gets the tables of ours that exist.
-Result<Comparison> compare_tables(const std::vector<WantedTable>& wanted,
+Result<Comparison> compare_tables(Socket& socket, const std::vector<WantedTable>& wanted,
                                   std::vector<Table>& present) {
-  auto socket = Socket::make(NETLINK_NETFILTER);
-  if (!socket) return no_nftables(socket.error());
-  Reader reader(*socket);
+  Reader reader(socket);
   auto found = reader.tables();
   if (!found) return no_nftables(found.error());
   for (const auto& [table, content] : *found) present.push_back(table);
@@ -534,11 +566,13 @@ class Nftables final : public Backend {
   [[nodiscard]] std::string_view name() const override { return "nftables"; }
 
   Status apply(const Ruleset& ruleset) override {
-    const auto wanted = wanted_tables(ruleset);
+    auto wanted = wanted_tables(ruleset);
     if (!wanted) return wanted.error();
+    auto socket = Socket::make(NETLINK_NETFILTER);
+    if (!socket) return no_nftables(socket.error());
     constexpr int attempts = 3;
     for (int attempt = 1;; ++attempt) {
-      auto status = apply_once(*wanted);
+      auto status = apply_once(*socket, *wanted);
       // Another program made one of our tables since we looked.
       const bool raced = !status && status.error().sys == EEXIST;
       if (!raced || attempt == attempts) return status;
@@ -548,8 +582,10 @@ class Nftables final : public Backend {
   Result<Comparison> compare(const Ruleset& ruleset) override {
     const auto wanted = wanted_tables(ruleset);
     if (!wanted) return wanted.error();
+    auto socket = Socket::make(NETLINK_NETFILTER);
+    if (!socket) return no_nftables(socket.error());
     std::vector<Table> present;
-    return compare_tables(*wanted, present);
+    return compare_tables(*socket, *wanted, present);
   }
 
   Status remove(const Ruleset& /*ruleset*/) override {
@@ -560,28 +596,28 @@ class Nftables final : public Backend {
     if (found->empty()) return base::success();
     Batch batch;
     for (const auto& [table, content] : *found) drop(batch, table);
-    return batch.commit();
+    return batch.commit(*socket);
   }
 
  private:
-  static Status apply_once(const std::vector<WantedTable>& wanted) {
+  static Status apply_once(Socket& socket, std::vector<WantedTable>& wanted) {
     std::vector<Table> present;
-    const auto state = compare_tables(wanted, present);
+    const auto state = compare_tables(socket, wanted, present);
     if (!state) return state.error();
     if (state->equal()) return base::success();
     Batch batch;
     for (const Table table : present) drop(batch, table);
-    for (const WantedTable& table : wanted) {
+    for (WantedTable& table : wanted) {
       batch.add_table(table.table, true);
       for (const WantedChain& chain : table.chains) batch.add_chain(table.table, chain.chain);
-      for (const WantedChain& chain : table.chains) {
+      for (WantedChain& chain : table.chains) {
         std::size_t position = 0;
-        for (const WantedRule& rule : chain.rules) {
+        for (WantedRule& rule : chain.rules) {
           batch.add_rule(table.table, chain.chain, ++position, rule);
         }
       }
     }
-    return batch.commit();
+    return batch.commit(socket);
   }
 
   /// Adding it first makes the deletion succeed even if it vanished meanwhile.

@@ -32,22 +32,32 @@ void MessageBuilder::begin(std::uint16_t type, std::uint16_t flags, std::uint32_
   append(as_bytes(message));
 }
 
-void MessageBuilder::append(Bytes bytes) {
-  data_.insert(data_.end(), bytes.begin(), bytes.end());
-  data_.resize(align(data_.size()));
+std::uint8_t* MessageBuilder::grow(std::size_t size) {
+  const std::size_t at = data_.size();
+  data_.resize(at + align(size));
   const auto length = static_cast<std::uint32_t>(data_.size() - start_);
   std::memcpy(data_.data() + start_, &length, sizeof length);
+  return data_.data() + at;
+}
+
+void MessageBuilder::append(Bytes bytes) {
+  std::copy(bytes.begin(), bytes.end(), grow(bytes.size()));
+}
+
+std::uint8_t* MessageBuilder::attribute(std::uint16_t type, std::size_t size) {
+  const std::size_t length = sizeof(nlattr) + size;
+  if (length > UINT16_MAX) {
+    overflowed_ = true;
+    return nullptr;
+  }
+  const nlattr header{static_cast<std::uint16_t>(length), type};
+  std::uint8_t* at = grow(length);
+  std::memcpy(at, &header, sizeof header);
+  return at + sizeof header;
 }
 
 void MessageBuilder::put(std::uint16_t type, Bytes payload) {
-  const std::size_t length = sizeof(nlattr) + payload.size();
-  if (length > UINT16_MAX) {
-    overflowed_ = true;
-    return;
-  }
-  const nlattr attribute{static_cast<std::uint16_t>(length), type};
-  append(as_bytes(attribute));
-  append(payload);
+  if (auto* at = attribute(type, payload.size())) std::copy(payload.begin(), payload.end(), at);
 }
 
 void MessageBuilder::put_be16(std::uint16_t type, std::uint16_t value) {
@@ -64,8 +74,8 @@ void MessageBuilder::put_be64(std::uint16_t type, std::uint64_t value) {
 }
 
 void MessageBuilder::put_string(std::uint16_t type, std::string_view text) {
-  const std::string terminated(text);
-  put(type, {reinterpret_cast<const std::uint8_t*>(terminated.c_str()), terminated.size() + 1});
+  // the NUL is there: new bytes are 0
+  if (auto* at = attribute(type, text.size() + 1)) std::copy(text.begin(), text.end(), at);
 }
 
 MessageBuilder::Nest MessageBuilder::nest(std::uint16_t type) {
@@ -113,6 +123,7 @@ std::string_view Attribute::string() const {
 
 base::Result<Attributes> Attributes::parse(Bytes bytes) {
   Attributes result;
+  if (!bytes.empty()) result.list_.reserve(8);  // holds most; growing there costs more
   while (!bytes.empty()) {
     const auto header = header_of<nlattr>(bytes);
     // Bytes after the last attribute that cannot hold one are padding.

@@ -75,7 +75,11 @@ class MessageBuilder {
   [[nodiscard]] bool overflowed() const { return overflowed_; }
 
  private:
+  /// `size` zero bytes and their padding, at the end.
+  std::uint8_t* grow(std::size_t size);
   void append(Bytes bytes);
+  /// A new attribute with a payload of zeros; null when it does not fit.
+  std::uint8_t* attribute(std::uint16_t type, std::size_t size);
 
   std::vector<std::uint8_t> data_;
   std::size_t start_ = 0;

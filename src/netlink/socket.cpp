@@ -63,17 +63,17 @@ base::Status Socket::send(Bytes bytes) {
   return base::success();
 }
 
+base::Result<bool> Socket::wait(const base::Deadline& deadline) {
+  pollfd waiting{fd_.get(), POLLIN, 0};
+  const int ready = ::poll(&waiting, 1, deadline.poll_timeout());
+  if (ready < 0 && errno != EINTR) return base::system_error("wait for netlink answer", errno);
+  return ready != 0;
+}
+
 base::Result<Bytes> Socket::receive(const base::Deadline& deadline) {
   // not zeroed: most answers touch one page of it
   if (!buffer_) buffer_ = std::make_unique_for_overwrite<std::uint8_t[]>(buffer_size);
   while (true) {
-    pollfd waiting{fd_.get(), POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, deadline.poll_timeout());
-    if (ready < 0) {
-      if (errno == EINTR) continue;
-      return base::system_error("wait for netlink answer", errno);
-    }
-    if (ready == 0) return Bytes{};
     sockaddr_nl sender{};
     iovec vector{buffer_.get(), buffer_size};
     msghdr message{};
@@ -83,8 +83,13 @@ base::Result<Bytes> Socket::receive(const base::Deadline& deadline) {
     message.msg_iovlen = 1;
     const ssize_t size = ::recvmsg(fd_.get(), &message, MSG_DONTWAIT);
     if (size < 0) {
-      if (errno == EINTR || errno == EAGAIN) continue;
-      return base::system_error("receive netlink answer", errno);
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return base::system_error("receive netlink answer", errno);
+      // rare: the kernel has mostly answered within the request's system call
+      const auto ready = wait(deadline);
+      if (!ready) return ready.error();
+      if (!*ready) return Bytes{};
+      continue;
     }
     if (sender.nl_pid != 0) continue;  // another process, not the kernel
     if ((message.msg_flags & MSG_TRUNC) != 0) {

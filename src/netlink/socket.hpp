@@ -43,6 +43,8 @@ class Socket {
   explicit Socket(base::UniqueFd fd) : fd_(std::move(fd)) {}
 
   base::Status send(Bytes bytes);
+  /// False: `deadline` has passed and there is nothing to receive.
+  base::Result<bool> wait(const base::Deadline& deadline);
   /// One datagram from the kernel; empty: `deadline` has passed.
   base::Result<Bytes> receive(const base::Deadline& deadline);
   /// `again`: the dump was interrupted.

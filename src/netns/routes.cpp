@@ -2,7 +2,6 @@
 
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
-#include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -31,6 +30,9 @@ namespace {
 
 constexpr std::array<std::uint8_t, 16> passthrough_v6{0, 0, 0, 0, 0, 0, 0, 0,
                                                       0, 0, 0, 0, 0, 0, 0, 6};
+// Every network namespace numbers its interfaces from 1, lo first (LOOPBACK_IFINDEX,
+// include/net/flow.h).
+constexpr unsigned loopback = 1;
 constexpr std::string_view passthrough_text = "address ::6/128 on lo";
 
 std::uint8_t kernel_family(Family family) {
@@ -71,20 +73,6 @@ Error failed(const Error& cause, std::string_view verb, const std::string& what,
   return error;
 }
 
-Result<unsigned> loopback_index(Socket& socket) {
-  MessageBuilder request;
-  request.begin(RTM_GETLINK, NLM_F_ACK);
-  request.header(ifinfomsg{});
-  request.put_string(IFLA_IFNAME, "lo");
-  const auto replies = socket.talk(request);
-  if (!replies) return Error(replies.error()).wrap("look up interface lo");
-  for (const Reply& reply : *replies) {
-    const auto link = netlink::header_of<ifinfomsg>(reply.payload);
-    if (reply.type == RTM_NEWLINK && link) return static_cast<unsigned>(link->ifi_index);
-  }
-  return Error{Errc::not_found, "look up interface lo: no answer"};
-}
-
 template <typename Header>
 Result<std::vector<Reply>> dump(Socket& socket, std::uint16_t type, const Header& header,
                                 std::string_view what) {
@@ -98,12 +86,12 @@ Result<std::vector<Reply>> dump(Socket& socket, std::uint16_t type, const Header
 
 // --- the three objects: address, rule, route ---------------------------------
 
-void passthrough_message(MessageBuilder& request, std::uint16_t type, int flags, unsigned lo) {
+void passthrough_message(MessageBuilder& request, std::uint16_t type, int flags) {
   request.begin(type, static_cast<std::uint16_t>(flags | NLM_F_ACK));
   ifaddrmsg header{};
   header.ifa_family = AF_INET6;
   header.ifa_prefixlen = 128;
-  header.ifa_index = lo;
+  header.ifa_index = loopback;
   request.header(header);
   request.put(IFA_LOCAL, passthrough_v6);
   request.put(IFA_ADDRESS, passthrough_v6);
@@ -124,7 +112,7 @@ void rule_message(MessageBuilder& request, std::uint16_t type, int flags, Family
 }
 
 void route_message(MessageBuilder& request, std::uint16_t type, int flags, Family family,
-                   const PolicyRoute& route, unsigned lo) {
+                   const PolicyRoute& route) {
   request.begin(type, static_cast<std::uint16_t>(flags | NLM_F_ACK));
   rtmsg header{};
   header.rtm_family = kernel_family(family);
@@ -135,17 +123,17 @@ void route_message(MessageBuilder& request, std::uint16_t type, int flags, Famil
   header.rtm_type = RTN_LOCAL;
   request.header(header);
   request.put_u32(RTA_TABLE, route.table);
-  request.put_u32(RTA_OIF, lo);
+  request.put_u32(RTA_OIF, loopback);
 }
 
-Result<bool> has_passthrough(Socket& socket, unsigned lo) {
+Result<bool> has_passthrough(Socket& socket) {
   ifaddrmsg header{};
   header.ifa_family = AF_INET6;
   const auto replies = dump(socket, RTM_GETADDR, header, "list addresses");
   if (!replies) return replies.error();
   for (const Reply& reply : *replies) {
     const auto found = netlink::header_of<ifaddrmsg>(reply.payload);
-    if (!found || found->ifa_family != AF_INET6 || found->ifa_index != lo) continue;
+    if (!found || found->ifa_family != AF_INET6 || found->ifa_index != loopback) continue;
     const auto attributes = netlink::attributes_after(reply.payload, sizeof(ifaddrmsg));
     if (!attributes) return attributes.error();
     const netlink::Attribute* ip = attributes->find(IFA_ADDRESS);
@@ -184,7 +172,7 @@ Result<bool> has_rule(Socket& socket, Family family, const PolicyRoute& route) {
   return false;
 }
 
-Result<bool> has_route(Socket& socket, Family family, const PolicyRoute& route, unsigned lo) {
+Result<bool> has_route(Socket& socket, Family family, const PolicyRoute& route) {
   rtmsg header{};
   header.rtm_family = kernel_family(family);
   const auto replies = dump(socket, RTM_GETROUTE, header, "list routes");
@@ -198,7 +186,7 @@ Result<bool> has_route(Socket& socket, Family family, const PolicyRoute& route, 
     const auto attributes = netlink::attributes_after(reply.payload, sizeof(rtmsg));
     if (!attributes) return attributes.error();
     if (attributes->u32(RTA_TABLE).value_or(found->rtm_table) == route.table &&
-        attributes->u32(RTA_OIF) == lo) {
+        attributes->u32(RTA_OIF) == loopback) {
       return true;
     }
   }
@@ -214,7 +202,7 @@ Status change(Socket& socket, const MessageBuilder& request, std::string_view ve
   return failed(reply.error(), verb, what, family);
 }
 
-Status add_policy_route(Socket& socket, Family family, const PolicyRoute& route, unsigned lo) {
+Status add_policy_route(Socket& socket, Family family, const PolicyRoute& route) {
   // The kernel keeps as many equal rules as one adds (before 4.17 without a
   // word), hence the look first.
   const auto present = has_rule(socket, family, route);
@@ -226,7 +214,7 @@ Status add_policy_route(Socket& socket, Family family, const PolicyRoute& route,
     if (!status) return status;
   }
   MessageBuilder request;
-  route_message(request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, family, route, lo);
+  route_message(request, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, family, route);
   return change(socket, request, "add", route_text(family, route), family, {EEXIST});
 }
 
@@ -240,18 +228,16 @@ Status apply_routes(const Ruleset& ruleset) {
   if (nothing_to_do(ruleset)) return base::success();
   auto socket = Socket::make(NETLINK_ROUTE);
   if (!socket) return socket.error();
-  const auto lo = loopback_index(*socket);
-  if (!lo) return lo.error();
   if (ruleset.add_v6_passthrough_address) {
     MessageBuilder request;
-    passthrough_message(request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, *lo);
+    passthrough_message(request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
     auto status =
         change(*socket, request, "add", std::string(passthrough_text), Family::v6, {EEXIST});
     if (!status) return status;
   }
   if (!ruleset.policy_route) return base::success();
   for (const Family family : families(ruleset)) {
-    auto status = add_policy_route(*socket, family, *ruleset.policy_route, *lo);
+    auto status = add_policy_route(*socket, family, *ruleset.policy_route);
     if (!status) return status;
   }
   return base::success();
@@ -262,15 +248,13 @@ Result<std::vector<std::string>> compare_routes(const Ruleset& ruleset) {
   if (nothing_to_do(ruleset)) return differences;
   auto socket = Socket::make(NETLINK_ROUTE);
   if (!socket) return socket.error();
-  const auto lo = loopback_index(*socket);
-  if (!lo) return lo.error();
   const auto note = [&](const Result<bool>& present, const std::string& what) -> Status {
     if (!present) return present.error();
     if (!*present) differences.push_back(base::cat(what, ": missing"));
     return base::success();
   };
   if (ruleset.add_v6_passthrough_address) {
-    auto status = note(has_passthrough(*socket, *lo), std::string(passthrough_text));
+    auto status = note(has_passthrough(*socket), std::string(passthrough_text));
     if (!status) return status.error();
   }
   if (!ruleset.policy_route) return differences;
@@ -278,7 +262,7 @@ Result<std::vector<std::string>> compare_routes(const Ruleset& ruleset) {
   for (const Family family : families(ruleset)) {
     auto status = note(has_rule(*socket, family, route), rule_text(family, route));
     if (status) {
-      status = note(has_route(*socket, family, route, *lo), route_text(family, route));
+      status = note(has_route(*socket, family, route), route_text(family, route));
     }
     if (!status) return status.error();
   }
@@ -289,13 +273,11 @@ Status remove_routes(const Ruleset& ruleset) {
   if (nothing_to_do(ruleset)) return base::success();
   auto socket = Socket::make(NETLINK_ROUTE);
   if (!socket) return socket.error();
-  const auto lo = loopback_index(*socket);
-  if (!lo) return lo.error();
   if (ruleset.policy_route) {
     const PolicyRoute& route = *ruleset.policy_route;
     for (const Family family : families(ruleset)) {
       MessageBuilder drop_route;
-      route_message(drop_route, RTM_DELROUTE, 0, family, route, *lo);
+      route_message(drop_route, RTM_DELROUTE, 0, family, route);
       auto status = change(*socket, drop_route, "delete", route_text(family, route), family,
                            {ESRCH, ENOENT, EAFNOSUPPORT, EOPNOTSUPP});
       if (!status) return status;
@@ -308,7 +290,7 @@ Status remove_routes(const Ruleset& ruleset) {
   }
   if (!ruleset.add_v6_passthrough_address) return base::success();
   MessageBuilder request;
-  passthrough_message(request, RTM_DELADDR, 0, *lo);
+  passthrough_message(request, RTM_DELADDR, 0);
   return change(*socket, request, "delete", std::string(passthrough_text), Family::v6,
                 {EADDRNOTAVAIL, ENODEV, EAFNOSUPPORT, EOPNOTSUPP});
 }

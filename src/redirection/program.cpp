@@ -15,6 +15,7 @@ std::chrono::microseconds since(Clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start);
 }
 
+/// `may_fall_back`: to iptables, should the kernel turn out to lack nftables.
 struct Choice {
   netfilter::Backend* backend;
   std::string reason;
@@ -34,8 +35,6 @@ base::Result<Choice> choose(Kernel& kernel, cni::BackendChoice wanted) {
       break;
   }
   if (*legacy) return Choice{&kernel.iptables(), "legacy iptables rules in the namespace", true};
-  if (auto status = kernel.probe_nftables(); !status)
-    return Choice{&kernel.iptables(), status.error().message};
   return Choice{&kernel.nftables(), "offered by the kernel", false, true};
 }
 
@@ -64,7 +63,9 @@ base::Status program(Kernel& kernel, const Ruleset& ruleset, cni::BackendChoice 
   auto choice = choose(kernel, backend);
   if (!choice) return std::move(choice).error();
   auto status = choice->backend->apply(ruleset);
-  if (!status && choice->may_fall_back && status.error().code == Errc::unsupported) {
+  // asked only now: nearly every kernel has nftables
+  if (!status && choice->may_fall_back &&
+      (status.error().code == Errc::unsupported || !kernel.probe_nftables())) {
     choice = Choice{&kernel.iptables(), status.error().message, choice->legacy_present};
     status = choice->backend->apply(ruleset);
   }
@@ -93,6 +94,7 @@ base::Status verify(Kernel& kernel, const Ruleset& ruleset, cni::BackendChoice b
   auto choice = choose(kernel, backend);
   if (!choice) return std::move(choice).error();
   auto* used = choice->backend;
+  if (choice->may_fall_back && !kernel.probe_nftables()) used = &kernel.iptables();
   // ADD may have chosen nftables before somebody else's legacy rules came
   if (backend == cni::BackendChoice::automatic && choice->legacy_present &&
       kernel.probe_nftables().ok()) {

@@ -3,15 +3,19 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -145,6 +149,32 @@ TEST(AtomicFile, OwnerAndGroupAreKept) {
   EXPECT_EQ(info(path).st_uid, 1234U);
   EXPECT_EQ(info(path).st_gid, 4321U);
   EXPECT_EQ(mode(path), 04750U);
+}
+
+TEST(AtomicFile, WithoutTheRightToGiveAwayItBecomesOurs) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root to give a file away";
+  TempDir dir;
+  const auto path = dir.write("f", "old");
+  ASSERT_EQ(::chown(path.c_str(), 1234, 4321), 0);
+  ASSERT_EQ(::chmod(path.c_str(), 06755), 0);
+  const auto child = ::fork();
+  if (child == 0) {  // as the service's sandbox: root without CAP_CHOWN
+    if (::prctl(PR_CAPBSET_DROP, CAP_CHOWN) != 0) ::_exit(1);
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> caps{};
+    if (::syscall(SYS_capget, &header, caps.data()) != 0) ::_exit(2);
+    caps[0].effective &= ~(1U << CAP_CHOWN);
+    caps[0].permitted &= ~(1U << CAP_CHOWN);
+    if (::syscall(SYS_capset, &header, caps.data()) != 0) ::_exit(3);
+    auto written = write_atomically(path, "new");
+    ::_exit(written && *written == Written::changed ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+  EXPECT_EQ(content(path), "new");
+  EXPECT_EQ(info(path).st_uid, 0U);
+  EXPECT_EQ(mode(path), 0755U) << "and no set-id bits for another user's file";
 }
 
 TEST(AtomicFile, SecurityLabelIsKept) {

@@ -1,7 +1,8 @@
 // What the agent costs: start to READY, memory with a full node and under churn,
 // and how soon its entry is back after another program's rename over the list.
-//   agent-bench [CHANGES]
+//   agent-bench [CHANGES [start|reassert|memory]]
 #include <fstream>
+#include <string>
 #include <thread>
 
 #include "bench/bench.hpp"
@@ -98,8 +99,9 @@ int main(int argc, char** argv) {
     std::fputs("needs root: makes network namespaces\n", stderr);
     return 1;
   }
-  start_to_ready();
-  reassert();
-  memory(changes);
+  const std::string only = argc > 2 ? argv[2] : "";
+  if (only.empty() || only == "start") start_to_ready();
+  if (only.empty() || only == "reassert") reassert();
+  if (only.empty() || only == "memory") memory(changes);
   return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -83,6 +84,16 @@ TEST_F(WatcherTest, WhatCountsInAFolder) {
        false},
       {"and its rename",
        [&] { fs::rename(path("etc/cni/net.d/.new.icn-aB3xYz"), path("etc/cni/net.d/new")); }, true},
+      {"its exchange",
+       [&] {
+         write("etc/cni/net.d/.new.icn-aB3xYz-0-1");
+         ASSERT_EQ(::renameat2(AT_FDCWD, path("etc/cni/net.d/.new.icn-aB3xYz-0-1").c_str(),
+                               AT_FDCWD, path("etc/cni/net.d/new").c_str(), RENAME_EXCHANGE),
+                   0);
+       },
+       true},
+      {"what the exchange took out", [&] { fs::remove(path("etc/cni/net.d/.new.icn-aB3xYz-0-1")); },
+       false},
       {"watched file created", [&] { write("opt/bin/istio-cni"); }, true},
       {"watched file's mode", [&] { ::chmod(path("opt/bin/istio-cni").c_str(), 0); }, true},
       {"watched file removed", [&] { fs::remove(path("opt/bin/istio-cni")); }, true},

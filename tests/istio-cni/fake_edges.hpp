@@ -75,17 +75,20 @@ class FakeEdges : public istio_cni::Edges, public redirection::Kernel {
   void tell(const cni::Netconf&, const agent::Outcome& outcome) override {
     told.push_back(outcome);
   }
-  base::Status check_namespace(const std::string&) override { return namespace_status; }
-  base::Status enter_namespace(const std::string&) override {
+  base::Status open_namespace(const std::string&) override { return namespace_status; }
+  base::Status enter_namespace() override {
     entered = true;
-    return namespace_status;
+    return base::success();
   }
   base::Result<netns::HostIp> host_ip(bool) override {
     return netns::HostIp{redirect::Ip::parse("10.0.0.2").value(), ipv6};
   }
   base::Result<bool> legacy_rules_present() override { return legacy; }
   base::Status probe_nftables() override { return nft_offered; }
-  netfilter::Backend& nftables() override { return nft; }
+  netfilter::Backend& nftables() override {
+    if (!nft_offered) nft.fail = nft_offered.error();
+    return nft;
+  }
   netfilter::Backend& iptables() override { return ipt; }
   base::Status apply_routes(const redirect::Ruleset&) override { return base::success(); }
   base::Result<std::vector<std::string>> compare_routes(const redirect::Ruleset&) override {

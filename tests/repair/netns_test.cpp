@@ -10,11 +10,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include <fstream>
-
 #include "repair/find_netns.hpp"
 #include "repair/fixtures.hpp"
 #include "repair/in_place.hpp"
+#include "repair/namespace.hpp"
 #include "support/netns_child.hpp"
 #include "support/temp_dir.hpp"
 
@@ -26,60 +25,11 @@ using repair::InPlaceOptions;
 using repair::Places;
 using repair::repair_in_place;
 using test_support::broken_pod;
+using test_support::Namespace;
 using test_support::TempDir;
 using testing::HasSubstr;
 using testing::Not;
 using Outcome = repair::InPlaceReport::Outcome;
-
-/// A namespace held open by a sleeping process, with an address on eth0.
-class Namespace {
- public:
-  explicit Namespace(const std::string& address, const std::string& extra = "") {
-    int ready[2];
-    if (::pipe(ready) != 0) return;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const bool made =
-          ::unshare(CLONE_NEWNET) == 0 &&
-          std::system(("ip link set lo up && ip link add eth0 type veth peer name eth0p && "
-                       "ip addr add " +
-                       address + " dev eth0 && ip link set eth0 up " + extra)
-                          .c_str()) == 0;
-      (void)!::write(ready[1], made ? "y" : "n", 1);
-      for (;;) ::pause();
-    }
-    char answer = 'n';
-    (void)!::read(ready[0], &answer, 1);
-    ::close(ready[0]);
-    ::close(ready[1]);
-    good_ = answer == 'y';
-  }
-  ~Namespace() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  Namespace(const Namespace&) = delete;
-  Namespace& operator=(const Namespace&) = delete;
-  [[nodiscard]] bool good() const { return good_; }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  [[nodiscard]] std::string path() const { return base::cat("/proc/", pid_, "/ns/net"); }
-  [[nodiscard]] std::string run(const std::string& command) const {
-    return support::shell(base::cat("nsenter -t ", pid_, " -n ", command));
-  }
-  [[nodiscard]] netns::NsId id() const {
-    auto fd = netns::open_netns(path());
-    return *netns::ns_id(fd->get());
-  }
-  /// As "ip netns add" shows it.
-  void mount_at(const std::string& file) const {
-    std::ofstream(file).close();
-    EXPECT_EQ(::mount(path().c_str(), file.c_str(), nullptr, MS_BIND, nullptr), 0);
-  }
-
- private:
-  pid_t pid_ = -1;
-  bool good_ = false;
-};
 
 /// A host's file system in which only what a test puts there can be found.
 class Host {

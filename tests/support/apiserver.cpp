@@ -283,7 +283,8 @@ struct ApiServer::Impl {
 
   void note(const Request& request) {
     std::lock_guard lock(mutex);
-    log.push_back(cat(as_text(request.method_string()), ' ', as_text(request.target())));
+    log.emplace_back(cat(as_text(request.method_string()), ' ', as_text(request.target())),
+                     request.body());
     if (log.size() > max_log) log.pop_front();
   }
 
@@ -344,7 +345,7 @@ struct ApiServer::Impl {
   std::map<const Request*, Reply> replacements;
   std::string token;
   int eviction_status = 201;
-  std::deque<std::string> log;
+  std::deque<std::pair<std::string, std::string>> log;  // and its body
 
   Store store;  // these two look after themselves
   Watches watches;
@@ -371,6 +372,20 @@ void ApiServer::remove_pod(const std::string& name_space, const std::string& nam
   impl_->store.remove(name_space, name);
 }
 
+std::string ApiServer::find_pod(const std::string& name_space, const std::string& name) const {
+  auto pod = impl_->store.find(name_space, name);
+  return pod ? pod->dump() : std::string();
+}
+
+void ApiServer::set_daemonset(const std::string& name_space, const std::string& name,
+                              const std::string& json) {
+  impl_->store.set_object(cat("/apis/apps/v1/namespaces/", name_space, "/daemonsets/", name), json);
+}
+
+void ApiServer::set_node(const std::string& name, const std::string& json) {
+  impl_->store.set_object(cat("/api/v1/nodes/", name), json);
+}
+
 void ApiServer::send_bookmark() { impl_->watches.bookmark(); }
 void ApiServer::disturb_watches(WatchFault fault) { impl_->watches.disturb(fault); }
 void ApiServer::expire_history(Expiry how) {
@@ -393,10 +408,21 @@ void ApiServer::set_eviction_status(int status) {
 }
 
 std::vector<std::string> ApiServer::events() const { return impl_->store.events(); }
+void ApiServer::forget_events() { impl_->store.forget_events(); }
 
 std::vector<std::string> ApiServer::request_log() const {
   std::lock_guard lock(impl_->mutex);
-  return {impl_->log.begin(), impl_->log.end()};
+  std::vector<std::string> requests;
+  for (const auto& [request, body] : impl_->log) requests.push_back(request);
+  return requests;
+}
+
+std::vector<std::string> ApiServer::bodies_of(const std::string& request) const {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<std::string> bodies;
+  for (const auto& [one, body] : impl_->log)
+    if (one == request) bodies.push_back(body);
+  return bodies;
 }
 
 void ApiServer::inject(const Fault& fault, int count) {

@@ -66,6 +66,14 @@ class ApiServer {
   /// std::runtime_error when that is not what it is.
   void add_pod(const std::string& json);
   void remove_pod(const std::string& name_space, const std::string& name);
+  /// As JSON; "" when there is none.
+  [[nodiscard]] std::string find_pod(const std::string& name_space, const std::string& name) const;
+
+  /// What a GET of a DaemonSet (apps/v1) or a Node answers, as it is; 404 until
+  /// then, and again after "".
+  void set_daemonset(const std::string& name_space, const std::string& name,
+                     const std::string& json);
+  void set_node(const std::string& name, const std::string& json);
 
   /// Every watch that is open and wants bookmarks gets one.
   void send_bookmark();
@@ -82,9 +90,13 @@ class ApiServer {
   void set_token(const std::string& token);
   /// 201 (the pod is removed), 429, or another.
   void set_eviction_status(int status);
-  [[nodiscard]] std::vector<std::string> events() const;  ///< bodies of posted Events
+  [[nodiscard]] std::vector<std::string> events() const;  ///< posted Events, as patched since
+  /// Events do not last: a patch of one that was posted before meets 404.
+  void forget_events();
   /// "METHOD path?query" of each request, the newest 100,000.
   [[nodiscard]] std::vector<std::string> request_log() const;
+  /// What such requests ("METHOD path?query") had as bodies, of the newest 100,000.
+  [[nodiscard]] std::vector<std::string> bodies_of(const std::string& request) const;
 
   /// The next `count` requests (not connections) meet this fault. Faults queue up.
   void inject(const Fault& fault, int count = 1);

@@ -63,13 +63,29 @@ Json preconditions(const std::string& body) {
   return json.contains("preconditions") ? json["preconditions"] : Json::object();
 }
 
-ApiReply patch(const ApiRequestText& request, Store& store, Json pod) {
+/// Why the body is no merge patch; nothing when `change` has it.
+std::optional<ApiReply> read_patch(const ApiRequestText& request, Json& change) {
   if (request.content_type != "application/merge-patch+json")
     return failure(415, "UnsupportedMediaType",
                    "the body of the request was in an unknown format - accepted media types "
                    "include: application/merge-patch+json");
-  auto change = Json::parse(request.body, nullptr, false);
+  change = Json::parse(request.body, nullptr, false);
   if (!change.is_object()) return failure(400, "BadRequest", "the patch is not an object");
+  return std::nullopt;
+}
+
+ApiReply patch_event(const ApiRequestText& request, Store& store, const std::string& name_space,
+                     const std::string& name) {
+  Json change;
+  if (auto refused = read_patch(request, change)) return *refused;
+  auto event = store.patch_event(name_space, name, change);
+  if (!event) return failure(404, "NotFound", cat("events \"", name, "\" not found"));
+  return {200, *std::move(event)};
+}
+
+ApiReply patch(const ApiRequestText& request, Store& store, Json pod) {
+  Json change;
+  if (auto refused = read_patch(request, change)) return *refused;
   if (change.contains("metadata"))
     if (auto refused = conflict(change["metadata"], pod)) return *refused;
   auto name = member(pod["metadata"], "name");
@@ -116,9 +132,11 @@ ApiReply namespaced(const ApiRequestText& request, Store& store,
   auto name_space = std::string(parts[4]);
   bool post = request.method == "POST";
   if (parts[5] == "events" && parts.size() == 6 && post) {
-    store.post_event(request.body);
+    store.post_event(name_space, request.body);
     return {201, request.body};
   }
+  if (parts[5] == "events" && parts.size() == 7 && request.method == "PATCH")
+    return patch_event(request, store, name_space, std::string(parts[6]));
   if (parts[5] != "pods") return failure(404, "NotFound", "the server could not find it");
   if (parts.size() == 6 && request.method == "GET") return list(request, store, name_space);
   if (parts.size() < 7) return failure(405, "MethodNotAllowed", "not allowed");
@@ -162,6 +180,8 @@ ApiReply route(const ApiRequestText& request, Store& store, int eviction_status)
       parts[3] == "namespaces")
     return namespaced(request, store, parts, eviction_status);
   if (path == "/api/v1/pods" && request.method == "GET") return list(request, store, "");
+  if (request.method == "GET")
+    if (auto object = store.object(path)) return {200, std::move(*object)};
   if (path == "/version" && request.method == "GET")
     return {200, Json{{"major", "1"}, {"minor", "29"}}.dump()};
   return failure(404, "NotFound", "the server could not find the requested resource");

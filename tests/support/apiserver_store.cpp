@@ -156,14 +156,52 @@ void Store::forget_tokens() {
   snapshots_.clear();
 }
 
-void Store::post_event(std::string event) {
+void Store::set_object(const std::string& path, std::string json) {
   std::lock_guard lock(mutex_);
-  events_.push_back(std::move(event));
+  if (json.empty())
+    objects_.erase(path);
+  else
+    objects_[path] = std::move(json);
+}
+
+std::optional<std::string> Store::object(std::string_view path) const {
+  std::lock_guard lock(mutex_);
+  auto found = objects_.find(path);
+  if (found == objects_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Store::post_event(const std::string& name_space, std::string event) {
+  auto json = Json::parse(event, nullptr, false);
+  Key key{name_space, ""};
+  if (json.is_object() && json.contains("metadata")) key.second = text_at(json["metadata"], "name");
+  std::lock_guard lock(mutex_);
+  events_.push_back({std::move(key), std::move(event)});
+}
+
+std::optional<std::string> Store::patch_event(const std::string& name_space,
+                                              const std::string& name, const Json& patch) {
+  std::lock_guard lock(mutex_);
+  for (auto& event : events_) {
+    if (name.empty() || event.key != Key(name_space, name)) continue;
+    auto json = Json::parse(event.text);
+    json.merge_patch(patch);
+    event.text = json.dump();
+    return event.text;
+  }
+  return std::nullopt;
+}
+
+void Store::forget_events() {
+  std::lock_guard lock(mutex_);
+  for (auto& event : events_) event.key = {};
 }
 
 std::vector<std::string> Store::events() const {
   std::lock_guard lock(mutex_);
-  return events_;
+  std::vector<std::string> texts;
+  for (const auto& event : events_) texts.push_back(event.text);
+  return texts;
 }
 
 }  // namespace test_support

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -63,7 +64,15 @@ class Store {
   [[nodiscard]] bool too_old(std::uint64_t version) const;
   void forget_tokens();
 
-  void post_event(std::string event);
+  /// Anything that is only read, by its path; "" removes it.
+  void set_object(const std::string& path, std::string json);
+  [[nodiscard]] std::optional<std::string> object(std::string_view path) const;
+
+  void post_event(const std::string& name_space, std::string event);
+  /// The Event after a merge patch; nothing when there is none of that name.
+  std::optional<std::string> patch_event(const std::string& name_space, const std::string& name,
+                                         const Json& patch);
+  void forget_events();
   [[nodiscard]] std::vector<std::string> events() const;
 
   /// Called after each change, without a lock held; set before there are threads.
@@ -90,7 +99,12 @@ class Store {
   std::uint64_t forgotten_ = 100;  // the newest version at which no watch may begin
   std::map<std::uint64_t, Snapshot> snapshots_;
   std::uint64_t next_snapshot_ = 1;
-  std::vector<std::string> events_;
+  std::map<std::string, std::string, std::less<>> objects_;
+  struct Event {
+    Key key;  ///< empty once forgotten
+    std::string text;
+  };
+  std::vector<Event> events_;
 };
 
 /// One query string, decoded.

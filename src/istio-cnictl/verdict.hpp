@@ -1,0 +1,101 @@
+// The verdict over a pod: what is the matter with it, how that is known, and
+// what to do next. Pure: facts in, words out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "istio-cnictl/facts.hpp"
+
+namespace istio_cnictl {
+
+enum class Finding : std::uint8_t {
+  // good
+  healthy,
+  repaired,      ///< rules were put in by the agent, and work
+  skipped,       ///< left as it is, as it asks
+  host_network,  ///< uses the host's network: nothing to redirect
+  finished,      ///< runs no more
+  // not good
+  not_installed,          ///< the node's plugin is not in place now
+  started_before_plugin,  ///< the race
+  skipped_at_start,       ///< was left alone then, and would be redirected now
+  plugin_failed,
+  rules_missing,
+  rules_changed,
+  validation_failed,   ///< the rules are right and traffic does not arrive
+  recovering,          ///< all is right now; the pod waits to be started again
+  evicted_repeatedly,  ///< breaks again and again; held back
+  // unknown
+  no_such_pod,
+  other_node,
+  not_scheduled,
+  not_started,
+  unverified,
+};
+/// "started-before-plugin"...
+std::string_view to_string(Finding finding);
+/// 0, 1 or 3.
+int exit_code(Finding finding);
+
+/// Why the plugin failed.
+enum class Cause : std::uint8_t {
+  bad_annotation,
+  api_unreachable,
+  credential,
+  gate,            ///< no primary network yet
+  kernel,          ///< lacks a feature
+  host_namespace,  ///< CNI_NETNS was the host's
+  rules_differ,    ///< did not read back what it wrote
+  configuration,   ///< the list is not valid
+  plugin_missing,  ///< the runtime found no such file
+  other,
+};
+std::string_view to_string(Cause cause);
+/// `code`: the CNI error's, 0 when unknown. `message`: the plugin's or the runtime's.
+Cause classify(int code, std::string_view message);
+
+struct Evidence {
+  std::optional<Time> at;
+  std::string source;  ///< "journal", "agent", "API server", "events", "disk", "namespace", "probe"
+  std::string text;
+
+  bool operator==(const Evidence&) const = default;
+};
+
+struct Verdict {
+  Finding finding = Finding::unverified;
+  std::optional<Cause> cause;      ///< of plugin_failed
+  std::string sentence;            ///< without the pod's name in front
+  std::vector<Evidence> evidence;  ///< with times first, oldest first
+  std::vector<std::string> next;   ///< commands, the best first
+};
+
+Verdict judge(const Facts& facts);
+
+/// One ADD that the plugin finished, or that the runtime says failed.
+struct Add {
+  Time at{};
+  bool success = false;
+  std::string decision;
+  int code = 0;
+  std::string message;
+  std::string backend;
+  std::string source;
+};
+/// Of this pod (by uid, where one is known), oldest first.
+std::vector<Add> adds_of(const Facts& facts);
+
+/// Was the plugin installed then? Nothing: nobody knows.
+struct Then {
+  std::optional<bool> ready;
+  std::string text;
+  std::string source;
+  std::optional<Time> at;  ///< of the change that says so
+};
+Then installation_at(Time when, const Facts& facts);
+
+}  // namespace istio_cnictl

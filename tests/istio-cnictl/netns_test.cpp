@@ -1,0 +1,265 @@
+// The built tool and pods with real network namespaces.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <chrono>
+
+#include "istio-cnictl/tool.hpp"
+#include "support/netns_child.hpp"
+
+namespace {
+
+using test_support::json;
+using test_support::pod_json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+/// A namespace held open by a process, with an address that no other has.
+class PodNamespace {
+ public:
+  explicit PodNamespace(bool proxy = false) {
+    int ready[2];
+    if (::pipe(ready) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const bool made =
+          ::unshare(CLONE_NEWNET) == 0 &&
+          std::system(("ip link set lo up && ip link add eth0 type veth peer name p && "
+                       "ip addr add " +
+                       address(::getpid()) + "/24 dev eth0 && ip link set eth0 up")
+                          .c_str()) == 0 &&
+          (!proxy || listen_as_proxy());
+      (void)!::write(ready[1], made ? "y" : "n", 1);
+      for (;;) ::pause();
+    }
+    char answer = 'n';
+    (void)!::read(ready[0], &answer, 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    good_ = answer == 'y';
+  }
+  ~PodNamespace() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  PodNamespace(const PodNamespace&) = delete;
+  PodNamespace& operator=(const PodNamespace&) = delete;
+  [[nodiscard]] bool good() const { return good_; }
+  [[nodiscard]] std::string ip() const { return address(pid_); }
+  [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
+  std::string run(const std::string& command) const {
+    return support::shell("nsenter -t " + std::to_string(pid_) + " -n " + command);
+  }
+
+ private:
+  static std::string address(pid_t pid) {
+    return "10." + std::to_string(64 + (pid >> 16) % 64) + "." + std::to_string((pid >> 8) & 255) +
+           "." + std::to_string(1 + (pid & 255) % 254);
+  }
+  /// As a proxy does, and without SO_REUSEPORT: nobody else may listen there.
+  static bool listen_as_proxy() {
+    for (const int port : {15001, 15006}) {
+      const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+      sockaddr_in any{};
+      any.sin_family = AF_INET;
+      any.sin_port = htons(static_cast<std::uint16_t>(port));
+      if (::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 || ::listen(fd, 16) != 0)
+        return false;
+    }
+    return true;
+  }
+  pid_t pid_ = -1;
+  bool good_ = false;
+};
+
+class ToolNetns : public test_support::ToolTest {
+ protected:
+  void SetUp() override { ICN_REQUIRE_ROOT(); }
+
+  /// The agent, with one pod in `pod`'s namespace.
+  void with_pod(const PodNamespace& pod, const std::string& extra = "",
+                const json& annotations = {{"sidecar.istio.io/status", "{}"}}) {
+    ASSERT_TRUE(pod.good());
+    server_.add_pod(pod_json("web-1", pod.ip(), annotations).dump());
+    begin(extra);
+    start();
+    wait_for_pods("1 pod on this node");
+  }
+  int add(const PodNamespace& pod, const std::string& backend = "auto") {
+    const json conf{
+        {"cniVersion", "1.0.0"},
+        {"name", "net"},
+        {"type", "istio-cni"},
+        {"cni_agent_run_dir", dir_.path("run")},
+        {"backend", backend},
+        {"timeout_seconds", 5},
+        {"prevResult", {{"cniVersion", "1.0.0"}, {"ips", {{{"address", pod.ip() + "/24"}}}}}}};
+    dir_.write("stdin", conf.dump());
+    const int status = std::system(
+        ("env -i CNI_COMMAND=ADD CNI_CONTAINERID=c0ffee CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin "
+         "CNI_NETNS=" +
+         pod.path() +
+         " CNI_ARGS='IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;"
+         "K8S_POD_UID=uid-web-1' " ICN_PLUGIN " <" +
+         dir_.path("stdin") + " >" + dir_.path("add.out") + " 2>" + dir_.path("add.err"))
+            .c_str());
+    // the outcome reaches the agent a moment later
+    for (int i = 0; i < 100; ++i) {
+      if (run("pods -o json").out.find("\"add\"") != std::string::npos) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return WEXITSTATUS(status);
+  }
+};
+
+TEST_F(ToolNetns, AHealthyPod) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  const auto explained = run("explain shop/web-1");
+  EXPECT_EQ(explained.status, 0) << explained.out;
+  EXPECT_THAT(explained.out, AllOf(HasSubstr("is redirected: the rules are right, and traffic"),
+                                   HasSubstr("ADD: redirect, success, nftables"),
+                                   HasSubstr("exactly the expected rules in " + pod.path())));
+  EXPECT_EQ(explain("web-1")["finding"], "healthy");
+  const auto live = run("rules --live shop/web-1");
+  EXPECT_EQ(live.status, 0) << live.err;
+  EXPECT_THAT(live.out, HasSubstr("table inet istio-proxy-nat {"));
+  const auto diff = run("rules --diff shop/web-1");
+  EXPECT_EQ(diff.status, 0);
+  EXPECT_EQ(diff.out, "");
+  const auto probe = run("validate shop/web-1");
+  EXPECT_EQ(probe.status, 0) << probe.out << probe.err;
+  EXPECT_THAT(probe.out, HasSubstr("IPv4: redirected traffic arrives"));
+  const auto pods = run("pods --verify");
+  EXPECT_EQ(pods.status, 0) << pods.out;
+  EXPECT_THAT(pods.out, HasSubstr("verified (nftables)"));
+  agent_->stop(SIGTERM);
+  EXPECT_EQ(run("rules --diff shop/web-1").status, 0) << "found without the agent too";
+}
+
+TEST_F(ToolNetns, LiveRulesCanBeLoadedAgain) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  const auto live = dir_.write("live", run("rules --live shop/web-1").out);
+  EXPECT_EQ(pod.run("nft flush ruleset"), "");
+  EXPECT_EQ(pod.run("nft -f " + live), "");
+  // nft may put a rule's matches into another order; they do the same
+  EXPECT_EQ(run("validate shop/web-1").status, 0);
+}
+
+TEST_F(ToolNetns, FlushedRules) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  EXPECT_EQ(pod.run("nft flush ruleset"), "");
+  const auto verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "rules-missing") << verdict.dump(1);
+  EXPECT_EQ(run("explain shop/web-1").status, 1);
+  const auto diff = run("rules --diff shop/web-1");
+  EXPECT_EQ(diff.status, 1);
+  EXPECT_THAT(diff.out, HasSubstr("istio-proxy-nat: table is missing"));
+  EXPECT_EQ(run("rules --diff shop/web-1 -o json").parsed()["absent"], true);
+  const auto pods = run("pods --verify");
+  EXPECT_EQ(pods.status, 1);
+  EXPECT_THAT(pods.out, HasSubstr("missing"));
+  const auto probe = run("validate shop/web-1");
+  EXPECT_EQ(probe.status, 1);
+  EXPECT_THAT(probe.out, HasSubstr("refused"));
+}
+
+TEST_F(ToolNetns, ChangedRules) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  EXPECT_EQ(pod.run("nft insert rule inet istio-proxy-nat output tcp dport 8080 accept"), "");
+  const auto verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "rules-changed") << verdict.dump(1);
+  EXPECT_EQ(verdict["next"][0], "istio-cnictl rules --diff shop/web-1");
+  EXPECT_THAT(run("rules --diff shop/web-1").out, HasSubstr("8080"));
+}
+
+TEST_F(ToolNetns, StartedBeforeThePlugin) {
+  const PodNamespace pod;
+  with_pod(pod);
+  const auto verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "started-before-plugin") << verdict.dump(1);
+  agent_->stop(SIGTERM);
+  EXPECT_THAT(explain("web-1")["sentence"].get<std::string>(),
+              HasSubstr("the agent does not answer, so nothing repairs it"));
+}
+
+TEST_F(ToolNetns, ValidationRefusedAndTimedOut) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  EXPECT_EQ(pod.run("nft 'add table ip other; add chain ip other out { type nat hook output "
+                    "priority -150; }; add rule ip other out tcp dport 15002 redirect to :9'"),
+            "");
+  auto verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "validation-failed") << verdict.dump(1);
+  EXPECT_THAT(verdict["sentence"].get<std::string>(), HasSubstr("connection refused"));
+  EXPECT_THAT(run("rules --live shop/web-1").out, HasSubstr("table ip other"));
+  EXPECT_EQ(pod.run("nft 'delete table ip other; add table ip other; add chain ip other in { type "
+                    "filter hook input priority 0; }; add rule ip other in tcp dport 15006 drop'"),
+            "");
+  verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "validation-failed") << verdict.dump(1);
+  EXPECT_THAT(verdict["sentence"].get<std::string>(), HasSubstr("no answer"));
+}
+
+TEST_F(ToolNetns, ARunningProxyIsOnlyConnectedTo) {
+  const PodNamespace pod(true);
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  const auto probe = run("validate shop/web-1");
+  EXPECT_EQ(probe.status, 0) << probe.out << probe.err;
+  EXPECT_THAT(probe.out, HasSubstr("accepted by the proxy"));
+  EXPECT_EQ(explain("web-1")["finding"], "healthy");
+  EXPECT_EQ(pod.run("nft flush ruleset"), "");
+  EXPECT_EQ(run("validate shop/web-1").status, 1);
+}
+
+TEST_F(ToolNetns, WithIptables) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod, "iptables"), 0);
+  EXPECT_EQ(run("rules --diff shop/web-1").status, 0) << run("rules --diff shop/web-1").out;
+  const auto live = run("rules --live shop/web-1");
+  EXPECT_THAT(live.out, AllOf(HasSubstr("# iptables, legacy\n"), HasSubstr("*nat\n"),
+                              HasSubstr("-j REDIRECT --to-ports 15006")));
+  EXPECT_EQ(explain("web-1")["finding"], "healthy");
+  EXPECT_EQ(pod.run("iptables-legacy -t nat -F"), "");
+  EXPECT_EQ(explain("web-1")["finding"], "rules-changed") << "the chains are still there";
+}
+
+TEST_F(ToolNetns, ThePluginFailed) {
+  const PodNamespace pod;
+  with_pod(pod);
+  server_.add_pod(pod_json("web-1", "",
+                           {{"sidecar.istio.io/status", "{}"},
+                            {"traffic.sidecar.istio.io/includeInboundPorts", "http"}})
+                      .dump());
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_NE(add(pod), 0);
+  const auto verdict = explain("web-1");
+  EXPECT_EQ(verdict["finding"], "plugin-failed") << verdict.dump(1);
+  EXPECT_EQ(verdict["cause"], "bad-annotation");
+  EXPECT_EQ(run("pods").status, 1);
+}
+
+TEST_F(ToolNetns, TheBundleHoldsTheRules) {
+  const PodNamespace pod;
+  with_pod(pod);
+  ASSERT_EQ(add(pod), 0);
+  ASSERT_EQ(run("support-bundle -o " + dir_.path("b.tar.gz")).status, 0);
+  EXPECT_THAT(support::shell("tar -xzOf " + dir_.path("b.tar.gz") + " --wildcards '*/rules/*'"),
+              AllOf(HasSubstr("exactly the expected rules"), HasSubstr("istio-proxy-nat")));
+}
+
+}  // namespace

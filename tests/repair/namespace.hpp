@@ -1,0 +1,68 @@
+// A pod's network namespace, held open by a sleeping process.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+#include "base/strings.hpp"
+#include "netns/netns.hpp"
+#include "support/netns_child.hpp"
+
+namespace test_support {
+
+/// With an address on eth0, one end of a veth pair.
+class Namespace {
+ public:
+  explicit Namespace(const std::string& address, const std::string& extra = "") {
+    int ready[2];
+    if (::pipe(ready) != 0) return;
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      const bool made =
+          ::unshare(CLONE_NEWNET) == 0 &&
+          std::system(("ip link set lo up && ip link add eth0 type veth peer name eth0p && "
+                       "ip addr add " +
+                       address + " dev eth0 && ip link set eth0 up " + extra)
+                          .c_str()) == 0;
+      (void)!::write(ready[1], made ? "y" : "n", 1);
+      for (;;) ::pause();
+    }
+    char answer = 'n';
+    (void)!::read(ready[0], &answer, 1);
+    ::close(ready[0]);
+    ::close(ready[1]);
+    good_ = answer == 'y';
+  }
+  ~Namespace() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
+  [[nodiscard]] bool good() const { return good_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] std::string path() const { return base::cat("/proc/", pid_, "/ns/net"); }
+  [[nodiscard]] std::string run(const std::string& command) const {
+    return support::shell(base::cat("nsenter -t ", pid_, " -n ", command));
+  }
+  [[nodiscard]] netns::NsId id() const {
+    auto fd = netns::open_netns(path());
+    return *netns::ns_id(fd->get());
+  }
+  /// As "ip netns add" shows it.
+  void mount_at(const std::string& file) const {
+    std::ofstream(file).close();
+    EXPECT_EQ(::mount(path().c_str(), file.c_str(), nullptr, MS_BIND, nullptr), 0);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  bool good_ = false;
+};
+
+}  // namespace test_support
