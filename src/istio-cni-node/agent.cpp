@@ -29,6 +29,7 @@
 #include "istio-cni-node/service_manager.hpp"
 #include "istio-cni-node/status_report.hpp"
 #include "istio-cni-node/worker.hpp"
+#include "log/message_id.hpp"
 
 namespace istio_cni_node {
 namespace {
@@ -70,11 +71,14 @@ class Agent {
 
   int run() {
     log_.info(cat("istio-cni-node ", ICN_VERSION, " starting"));
-    for (const auto& warning : loaded_.warnings) log_.warn(warning.text());
+    warn_of_configuration(loaded_);
     wait_for_signal();
     feed_watchdog();
     discover();
-    cache_.changed = [this] { note_changes(); };
+    cache_.changed = [this] {
+      tell_watch();
+      note_changes();
+    };
     repair_.changed = [this] { note_changes(); };
     lookups_.set_plugin_log_level(plugin_log_level());
     lookups_.report_status = [this] { return status(); };
@@ -109,7 +113,9 @@ class Agent {
     std::vector<std::string> warnings;
     found_ = install::discover(config().host_root, warnings);
     for (auto& warning : warnings)
-      if (warning != discovery_warning_) log_.warn(discovery_warning_ = std::move(warning));
+      if (warning != discovery_warning_)
+        log_.warn(discovery_warning_ = std::move(warning),
+                  {{"MESSAGE_ID", message_id::runtime_configuration_ignored}});
   }
 
   void start_keeper() {
@@ -191,7 +197,7 @@ class Agent {
     } else {
       facts_.credential = reading.error();
       metrics_.credential_expires(std::nullopt);
-      log_.warn(reading.error().message);
+      log_.warn(reading.error().message, {{"MESSAGE_ID", message_id::no_credential}});
     }
     if (keeper_) keeper_->check();
     if (watch_ && node_name() != watched_node_) {
@@ -224,7 +230,8 @@ class Agent {
     if (server)
       lookup_server_.emplace(*std::move(server));
     else
-      log_.error(cat("the plugin looks pods up without the agent: ", server.error().message));
+      log_.error(cat("the plugin looks pods up without the agent: ", server.error().message),
+                 {{"MESSAGE_ID", message_id::lookup_socket_failed}});
   }
 
   std::string metrics_text() {
@@ -258,6 +265,26 @@ class Agent {
     metrics_.pods(facts_.pods, facts_.in_mesh);
     if (stopping_) return;
     service_manager_.status(health_.sentence);
+  }
+
+  void warn_of_configuration(const config::Loaded& loaded) {
+    for (const auto& warning : loaded.warnings)
+      log_.warn(warning.text(), {{"MESSAGE_ID", message_id::configuration_warning}});
+  }
+
+  /// Once for each cause, and when it is over.
+  void tell_watch() {
+    using Phase = kube::WatchState::Phase;
+    const auto& watch = cache_.watch();
+    if (watch.phase == Phase::watching && !watch_error_.empty()) {
+      watch_error_.clear();
+      log_.info("pods of this node are watched again");
+    } else if (watch.phase == Phase::waiting && watch.last_error &&
+               watch.last_error->message != watch_error_) {
+      watch_error_ = watch.last_error->message;
+      log_.warn(cat("pods of this node are not watched: ", watch_error_),
+                {{"MESSAGE_ID", message_id::pods_not_watched}});
+    }
   }
 
   void tell_change(bool was_ready) {
@@ -325,7 +352,8 @@ class Agent {
     auto outcome = load_();
     if (!outcome.problems.empty()) {
       for (const auto& problem : outcome.problems)
-        log_.error(cat("configuration: ", problem.text()));
+        log_.error(cat("configuration: ", problem.text()),
+                   {{"MESSAGE_ID", message_id::configuration_refused}});
       log_.error("configuration not reloaded: the one from before stays in force");
       metrics_.reload(false);
     } else {
@@ -336,13 +364,14 @@ class Agent {
   }
 
   void apply(config::Loaded loaded) {
-    for (const auto& warning : loaded.warnings) log_.warn(warning.text());
+    warn_of_configuration(loaded);
     const auto changes = config::differences(config(), loaded.config);
     if (changes.empty()) log_.info("configuration reloaded: nothing changed");
     for (const auto& change : changes) {
       const auto text = cat(change.key, ": ", change.from, " -> ", change.to);
       if (change.restart)
-        log_.warn(cat("configuration: ", text, " takes effect at the next start"));
+        log_.warn(cat("configuration: ", text, " takes effect at the next start"),
+                  {{"MESSAGE_ID", message_id::configuration_needs_restart}});
       else
         log_.info(cat("configuration: ", text));
     }
@@ -398,12 +427,17 @@ class Agent {
   void uninstall() {
     const auto result = install::uninstall(config().state_dir);
     for (const auto& line : result.done) log_.info(line);
-    for (const auto& failure : result.failures) log_.error(failure.message);
+    for (const auto& failure : result.failures)
+      log_.error(failure.message, {{"MESSAGE_ID", message_id::uninstall_incomplete}});
     io_.stop();
   }
 
   /// Keeps the installation unless the API server says that no successor comes.
   void ask_daemonset() {
+    if (config().plugin.agent_namespace.empty()) {
+      keep("plugin.agent_namespace, where the DaemonSet would be, is not set");
+      return;
+    }
     const auto deadline = base::Deadline::after(stop_timeout);
     const auto path = cat("/apis/apps/v1/namespaces/", config().plugin.agent_namespace,
                           "/daemonsets/", daemonset_name);
@@ -416,6 +450,11 @@ class Agent {
                     }
                     if (!daemonset || daemonset->status != 200) {
                       keep("the DaemonSet could not be read");
+                      return;
+                    }
+                    if (being_deleted(daemonset->body)) {
+                      log_.info("the DaemonSet is being deleted: the installation is removed");
+                      uninstall();
                       return;
                     }
                     ask_node(std::move(daemonset->body), deadline);
@@ -461,6 +500,7 @@ class Agent {
   install::CniDirs found_;
   std::string discovery_warning_;
   std::string watched_node_;
+  std::string watch_error_;  ///< told last
   const agent::Time started_ = std::chrono::system_clock::now();
   Facts facts_;
   Health health_;

@@ -72,6 +72,11 @@ bool term_holds(const Json& term, const Labels& labels, const Labels& fields) {
 
 }  // namespace
 
+bool being_deleted(std::string_view daemonset) {
+  const auto set = base::parse_json(daemonset, "DaemonSet");
+  return set && !at(*set, {"metadata", "deletionTimestamp"}).is_null();
+}
+
 base::Result<bool> wants_node(std::string_view daemonset, std::string_view node) {
   auto set = base::parse_json(daemonset, "DaemonSet");
   if (!set) return std::move(set).error();

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/strings.hpp"
+#include "log/message_id.hpp"
 #include "repair/api_adapter.hpp"
 #include "repair/controller.hpp"
 
@@ -135,7 +136,9 @@ void RepairService::Impl::begin(const config::Config& config, std::string node_n
   state_path = path_of(config);
   if (!state) {
     auto loaded = repair::load_state(state_path);
-    if (!loaded) log.warn(cat("what was repaired before is not known: ", loaded.error().message));
+    if (!loaded)
+      log.warn(cat("what was repaired before is not known: ", loaded.error().message),
+               {{"MESSAGE_ID", message_id::repair_record_failed}});
     state = loaded ? *std::move(loaded) : repair::State{};
   }
   auto criteria = repair::make_criteria(config.repair);
@@ -169,7 +172,9 @@ void RepairService::Impl::write() {
       const auto self = weak.lock();
       if (!self) return;
       self->writing = false;
-      if (!outcome) self->log.warn(cat("a restart may repeat a repair: ", outcome.error().message));
+      if (!outcome)
+        self->log.warn(cat("a restart may repeat a repair: ", outcome.error().message),
+                       {{"MESSAGE_ID", message_id::repair_record_failed}});
       if (self->unsaved) self->write();
     };
   });

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/strings.hpp"
+#include "log/message_id.hpp"
 
 namespace repair {
 namespace {
@@ -175,7 +176,7 @@ void Controller::hold(Tracked& tracked, std::string_view reason, const std::stri
     log(Level::info,
         cat("Holding back the repair of pod ", work.target.name_space, '/', work.target.name, ": ",
             text),
-        work, {{"REASON", std::string(reason)}});
+        work, {{"REASON", std::string(reason)}, {"MESSAGE_ID", message_id::repair_held_back}});
     if (hooks_.held_back) hooks_.held_back(reason);
     events_.tell(work.target, reason_held_back,
                  cat("pod detected as broken, but its repair is held back: ", text, " (",

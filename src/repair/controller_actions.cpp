@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/strings.hpp"
+#include "log/message_id.hpp"
 #include "repair/controller.hpp"
 
 namespace repair {
@@ -243,7 +244,7 @@ void Controller::failed(const Work& work, const std::string& cause) {
   log(Level::warn,
       cat(doing(work.kind), " broken pod ", work.target.name_space, '/', work.target.name,
           " failed, trying again: ", cause),
-      work);
+      work, {{"MESSAGE_ID", message_id::repair_failed}});
   events_.tell(work.target, reason_of(work.kind),
                cat("pod detected as broken, but ", doing(work.kind), " it failed: ", cause, " (",
                    work.broken.cause(), ')'),

@@ -1,4 +1,3 @@
-#include "base/time.hpp"
 #include "repair/state.hpp"
 
 #include <gmock/gmock.h>
@@ -6,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/file.hpp"
+#include "base/time.hpp"
 #include "repair/fixtures.hpp"
 #include "support/temp_dir.hpp"
 
