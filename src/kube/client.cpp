@@ -78,14 +78,6 @@ bool wait_for(int fd, short events, Deadline deadline) {
   }
 }
 
-/// Compares by name: this file has Beast inline, so that a program which also has
-/// Beast's compiled form (see src/asio) holds two objects for one category.
-bool is(const boost::system::error_code& failure, http::error wanted) {
-  return failure.value() == static_cast<int>(wanted) &&
-         std::string_view(failure.category().name()) ==
-             http::make_error_code(wanted).category().name();
-}
-
 /// One TCP or TLS connection. `broken` errors carry Errc::unavailable.
 class Connection {
  public:
@@ -295,7 +287,7 @@ class Client::Impl {
       while (!pending.empty() && !parser->is_done()) {
         auto used = parser->put(boost::asio::const_buffer(pending.data(), pending.size()), failure);
         pending.erase(0, used);
-        if (is(failure, http::error::need_more)) {
+        if (failure == http::error::need_more) {
           failure = {};
           break;
         }
@@ -329,8 +321,8 @@ class Client::Impl {
   }
 
   static Error parse_failure(const boost::system::error_code& failure) {
-    if (is(failure, http::error::body_limit)) return body_too_large();
-    if (is(failure, http::error::header_limit)) return header_too_large();
+    if (failure == http::error::body_limit) return body_too_large();
+    if (failure == http::error::header_limit) return header_too_large();
     return not_http(failure.message());
   }
 

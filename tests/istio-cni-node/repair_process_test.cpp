@@ -37,6 +37,18 @@ class RepairProcess : public testing::Test {
 
 // --- the modes
 
+TEST_F(RepairProcess, OneWatchTellsOfManyChanges) {
+  auto& node = this->node("mode: \"off\"");
+  ASSERT_TRUE(node.start());
+  for (int i = 0; i < 4; ++i) {
+    node.add(mesh_pod(cat("web-", i), cat("u-", i)));
+    ASSERT_TRUE(node.eventually(
+        [&] { return node.readyz().find(cat(i + 1, " in the mesh")) != std::string::npos; }));
+    EXPECT_EQ(node.readyz().find("no longer watched"), std::string::npos) << node.readyz();
+  }
+  EXPECT_EQ(node.requests("GET /api/v1/pods"), 2U) << "one list, one watch";
+}
+
 TEST_F(RepairProcess, DeletesWhatItFindsAtItsStartAndLater) {
   auto& node = this->node("mode: delete");
   node.add(broken_mesh_pod("web-1", "u-1"));
@@ -420,7 +432,7 @@ TEST_F(RepairProcess, AnOutageAndALostHistoryLoseNothing) {
   auto first = mesh_pod("web-1", "u-1");
   node.add(first);
   ASSERT_TRUE(node.start());
-  node.inject({Fault::Kind::status, 503}, 2);
+  node.server.inject({Fault::Kind::status, 503, 0ms, "GET "}, 2);
   node.server.disturb_watches(test_support::WatchFault::drop);
   node.add(broken_mesh_pod("web-1", "u-1"));
   node.add(broken_mesh_pod("web-2", "u-2"));

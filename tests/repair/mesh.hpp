@@ -124,9 +124,9 @@ class MeshNode {
   }
   static void let_pass(std::chrono::milliseconds time) { std::this_thread::sleep_for(time); }
 
-  /// For the next requests other than the watch, which is open then.
-  void inject(const Fault& fault, int count = 1) {
-    (void)eventually([this] { return server.watches() == 1; });
+  /// For the next deletions.
+  void inject(Fault fault, int count = 1) {
+    fault.request = "DELETE ";
     server.inject(fault, count);
   }
   void add(const json& pod) { server.add_pod(pod.dump()); }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -204,7 +205,7 @@ struct ApiServer::Impl {
       http::read(stream, buffer, request);
       ++requests;
       note(request);
-      auto fault = next_fault();
+      auto fault = next_fault(request);
       if (fault && !disturb(stream, request, *fault)) return false;
       if (auto selection = watched(request)) {
         WatchLine line;
@@ -224,11 +225,14 @@ struct ApiServer::Impl {
     }
   }
 
-  std::optional<Fault> next_fault() {
+  std::optional<Fault> next_fault(const Request& request) {
+    const auto text = cat(as_text(request.method_string()), ' ', as_text(request.target()));
     std::lock_guard lock(mutex);
-    if (faults.empty()) return std::nullopt;
-    auto fault = faults.front();
-    faults.pop_front();
+    auto found = std::find_if(faults.begin(), faults.end(),
+                              [&](const Fault& one) { return text.starts_with(one.request); });
+    if (found == faults.end()) return std::nullopt;
+    auto fault = *found;
+    faults.erase(found);
     return fault;
   }
 

@@ -41,6 +41,7 @@ struct Fault {
   Kind kind = Kind::status;
   int status = 503;
   std::chrono::milliseconds delay{0};
+  std::string request = {};  ///< it waits for one that begins so: "DELETE /api/"
 };
 
 /// What happens to the watches that are open. Those begun later are well.
