@@ -29,13 +29,18 @@ std::string pods(const Facts& facts) {
 
 Health assess(const Facts& facts) {
   if (!facts.first_pass_done) return {false, "Not ready: starting"};
-  if (!facts.installed) return {false, cat("Not ready: ", facts.installation)};
-  if (facts.credential)
-    return {false, cat("Not ready: ", facts.installation, ", but ", facts.credential->message)};
-  auto sentence = cat("Ready: ", facts.installation, "; ", pods(facts));
-  if (facts.repaired > 0) sentence.append(cat("; ", facts.repaired, " repaired"));
-  if (facts.held_back > 0) sentence.append(cat("; ", facts.held_back, " held back"));
-  return {true, std::move(sentence)};
+  Health health;
+  if (!facts.installed) {
+    health.sentence = cat("Not ready: ", facts.installation);
+  } else if (facts.credential) {
+    health.sentence = cat("Not ready: ", facts.installation, ", but ", facts.credential->message);
+  } else {
+    health.ready = true;
+    health.sentence = cat("Ready: ", facts.installation, "; ", pods(facts));
+  }
+  if (facts.repaired > 0) health.sentence.append(cat("; ", facts.repaired, " repaired"));
+  if (facts.held_back > 0) health.sentence.append(cat("; ", facts.held_back, " held back"));
+  return health;
 }
 
 }  // namespace istio_cni_node

@@ -38,6 +38,8 @@ redirect::HostInput host_input() {
 repair::InPlaceOptions in_place_options(const config::Config& config) {
   repair::InPlaceOptions options;
   options.places.host_root = config.host_root;
+  // the manifests mount the host's there
+  if (!config.host_root.empty()) options.places.proc = cat(config.host_root, "/proc");
   options.backend = config.plugin.backend;
   options.host = host_input();
   options.agent_namespace = config.plugin.agent_namespace;

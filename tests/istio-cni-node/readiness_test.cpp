@@ -46,6 +46,15 @@ TEST(Readiness, NotReadyGivesTheReason) {
   EXPECT_FALSE(assess(facts).ready);
 }
 
+TEST(Readiness, WhatIsHeldBackIsToldWhenNotReadyToo) {
+  Facts facts;
+  facts.first_pass_done = true;
+  facts.installation = "no CNI network configuration in /etc/cni/net.d yet";
+  facts.held_back = 3;
+  EXPECT_EQ(assess(facts).sentence,
+            "Not ready: no CNI network configuration in /etc/cni/net.d yet; 3 held back");
+}
+
 TEST(Readiness, WithoutACredentialThePluginCannotWork) {
   auto facts = ready_facts();
   facts.credential = base::Error{base::Errc::not_found, "no kubeconfig"};
