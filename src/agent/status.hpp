@@ -99,6 +99,14 @@ struct AddReport {
   bool operator==(const AddReport&) const = default;
 };
 
+struct RepairReport {
+  Time at{};
+  std::string deed;  ///< "repaired", "repair_failed", "deleted", "evicted", "labelled"
+  int attempts = 0;
+
+  bool operator==(const RepairReport&) const = default;
+};
+
 struct PodEntry {
   std::string name_space;
   std::string name;
@@ -108,13 +116,7 @@ struct PodEntry {
   bool in_mesh = false;
   std::optional<AddReport> add;  ///< of this run of the agent
 
-  struct Repair {
-    Time at{};
-    std::string deed;  ///< "repaired", "repair_failed", "deleted", "evicted", "labelled"
-    int attempts = 0;
-
-    bool operator==(const Repair&) const = default;
-  };
+  using Repair = RepairReport;
   std::optional<Repair> repair;  ///< the last thing done about it
   std::string held_reason;       ///< broken and waiting: as the metric names it, or "failed"
   std::string held_text;

@@ -290,12 +290,9 @@ class Agent {
   void tell_change(bool was_ready) {
     if (stopping_) return;
     const logging::Fields fields{{"ISTIO_CNI_READY", health_.ready ? "1" : "0"}};
-    if (health_.ready)
-      log_.info(health_.sentence, fields);
-    else if (was_ready || changes_.changes().size() == 1)
-      log_.warn(health_.sentence, fields);
-    else
-      log_.info(health_.sentence, fields);
+    // what stays unready is told once as a warning
+    const bool news = !health_.ready && (was_ready || changes_.changes().size() == 1);
+    log_.write(news ? logging::Level::warn : logging::Level::info, health_.sentence, fields);
   }
 
   // --- time and signals
