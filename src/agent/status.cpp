@@ -23,9 +23,7 @@ class Writer {
   }
   Writer& line(const char* key, const std::string& value) { return text(key, one_line(value)); }
   Writer& time(const char* key, const std::optional<Time>& value) {
-    if (value)
-      json_[key] = base::format_rfc3339_micros(
-          std::chrono::duration_cast<std::chrono::microseconds>(value->time_since_epoch()).count());
+    if (value) json_[key] = base::format_rfc3339_micros(*value);
     return *this;
   }
   template <typename Value>

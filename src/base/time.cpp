@@ -132,6 +132,11 @@ std::string format_rfc3339(std::chrono::system_clock::time_point time) {
   return civil(std::chrono::floor<std::chrono::seconds>(time)) + "Z";
 }
 
+std::string format_rfc3339_micros(std::chrono::system_clock::time_point time) {
+  return format_rfc3339_micros(
+      std::chrono::floor<std::chrono::microseconds>(time.time_since_epoch()).count());
+}
+
 std::string format_rfc3339_micros(std::int64_t unix_micros) {
   const std::chrono::sys_time<std::chrono::microseconds> time{
       std::chrono::microseconds(unix_micros)};

@@ -21,5 +21,6 @@ std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_v
 /// "2021-07-21T08:32:17Z", and with six digits of a second. The years 0 to 9999.
 std::string format_rfc3339(std::chrono::system_clock::time_point time);
 std::string format_rfc3339_micros(std::int64_t unix_micros);
+std::string format_rfc3339_micros(std::chrono::system_clock::time_point time);
 
 }  // namespace base

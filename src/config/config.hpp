@@ -16,7 +16,8 @@ namespace config {
 
 enum class InstallMode { chained, owned, standalone };
 enum class RepairMode { off, del, repair, repair_then_delete, label };
-/// As the configuration writes it.
+/// As the configuration writes them.
+std::string_view to_string(InstallMode mode);
 std::string_view to_string(RepairMode mode);
 /// What stopping the agent does to the installation. `automatic` (DaemonSet
 /// mode): removes it unless the DaemonSet still wants this node.

@@ -216,6 +216,18 @@ Status check_field_selector(std::string_view text) {
   return base::success();
 }
 
+std::string_view to_string(InstallMode mode) {
+  switch (mode) {
+    case InstallMode::chained:
+      return "chained";
+    case InstallMode::owned:
+      return "owned";
+    case InstallMode::standalone:
+      return "standalone";
+  }
+  return "";
+}
+
 std::string_view to_string(RepairMode mode) {
   switch (mode) {
     case RepairMode::off:

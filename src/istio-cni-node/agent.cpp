@@ -1,7 +1,6 @@
 #include "istio-cni-node/agent.hpp"
 
 #include <malloc.h>
-#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -16,7 +15,6 @@
 #include "base/strings.hpp"
 #include "install/discover.hpp"
 #include "istio-cni-node/credential_provider.hpp"
-#include "istio-cni-node/daemonset.hpp"
 #include "istio-cni-node/desired.hpp"
 #include "istio-cni-node/endpoints.hpp"
 #include "istio-cni-node/install_keeper.hpp"
@@ -28,7 +26,9 @@
 #include "istio-cni-node/repair_service.hpp"
 #include "istio-cni-node/service_manager.hpp"
 #include "istio-cni-node/status_report.hpp"
+#include "istio-cni-node/stop_decision.hpp"
 #include "istio-cni-node/worker.hpp"
+#include "kube/identity.hpp"
 #include "log/message_id.hpp"
 
 namespace istio_cni_node {
@@ -43,13 +43,6 @@ using std::chrono::seconds;
 constexpr milliseconds first_credential_wait{1000};
 constexpr seconds upkeep_interval{10};
 constexpr milliseconds stop_timeout{5000};
-
-std::string host_name() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
-  // as the kubelet does: lower case
-  return base::to_lower(name);
-}
 
 class Agent {
  public:
@@ -211,7 +204,7 @@ class Agent {
     if (!config().api.node_name.empty()) return config().api.node_name;
     if (const auto& reading = credentials_->last(); reading && (*reading)->node_name)
       return *(*reading)->node_name;
-    return host_name();
+    return kube::host_node_name();
   }
 
   void start_watch() {
@@ -245,7 +238,8 @@ class Agent {
     if (const auto& reading = credentials_->last()) credential = reading->get();
     return status_report({facts_, health_, changes_, installed_, credential, started_,
                           std::chrono::system_clock::now(), std::chrono::steady_clock::now(),
-                          node_name(), std::string(config::to_string(config().repair.mode))});
+                          node_name(), config::to_string(config().install.mode),
+                          config::to_string(config().repair.mode)});
   }
 
   // --- what is told
@@ -429,58 +423,17 @@ class Agent {
     io_.stop();
   }
 
-  /// Keeps the installation unless the API server says that no successor comes.
   void ask_daemonset() {
-    if (config().plugin.agent_namespace.empty()) {
-      keep("plugin.agent_namespace, where the DaemonSet would be, is not set");
-      return;
-    }
-    const auto deadline = base::Deadline::after(stop_timeout);
-    const auto path = cat("/apis/apps/v1/namespaces/", config().plugin.agent_namespace,
-                          "/daemonsets/", daemonset_name);
-    api_->request({kube::ApiRequest::Method::get, path, "", ""}, deadline,
-                  [this, deadline](base::Result<kube::Response> daemonset) {
-                    if (daemonset && (daemonset->status == 404 || daemonset->status == 401)) {
-                      log_.info("the DaemonSet is gone: the installation is removed");
-                      uninstall();
-                      return;
-                    }
-                    if (!daemonset || daemonset->status != 200) {
-                      keep("the DaemonSet could not be read");
-                      return;
-                    }
-                    if (being_deleted(daemonset->body)) {
-                      log_.info("the DaemonSet is being deleted: the installation is removed");
-                      uninstall();
-                      return;
-                    }
-                    ask_node(std::move(daemonset->body), deadline);
-                  });
-  }
-
-  void ask_node(std::string daemonset, base::Deadline deadline) {
-    api_->request(
-        {kube::ApiRequest::Method::get, cat("/api/v1/nodes/", node_name()), "", ""}, deadline,
-        [this, daemonset = std::move(daemonset)](base::Result<kube::Response> node) {
-          if (!node || node->status != 200) {
-            keep("the node could not be read");
-            return;
-          }
-          auto wanted = wants_node(daemonset, node->body);
-          if (!wanted) {
-            keep(wanted.error().message);
-          } else if (*wanted) {
-            keep("the DaemonSet still wants this node");
-          } else {
-            log_.info("the DaemonSet no longer wants this node: the installation is removed");
-            uninstall();
-          }
-        });
-  }
-
-  void keep(std::string_view why) {
-    log_.info(cat("the installation stays in place: ", why));
-    io_.stop();
+    decide_stop(*api_, config().plugin.agent_namespace, node_name(),
+                base::Deadline::after(stop_timeout), [this](const StopDecision& decision) {
+                  log_.info(cat(decision.keep ? "the installation stays in place: "
+                                              : "the installation is removed: ",
+                                decision.why));
+                  if (decision.keep)
+                    io_.stop();
+                  else
+                    uninstall();
+                });
   }
 
   asio::io_context io_{1};

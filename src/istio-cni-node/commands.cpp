@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iterator>
 #include <string_view>
@@ -25,6 +26,15 @@ void print(std::FILE* stream, std::string_view text) {
 
 void complain(const std::vector<config::Problem>& problems) {
   for (const auto& problem : problems) print(stderr, problem.text() + "\n");
+}
+
+/// As istio-cni-node(8) says: 0, 1 for a bad configuration, 2 for wrong usage.
+int exit_status(const std::vector<config::Problem>& problems) {
+  const bool usage = std::any_of(problems.begin(), problems.end(), [](const auto& problem) {
+    return problem.file == "command line";
+  });
+  if (usage) return 2;
+  return problems.empty() ? 0 : 1;
 }
 
 std::vector<std::string> environment() {
@@ -94,7 +104,7 @@ int run_command(const Arguments& arguments) {
     log.error(
         "not started: the configuration is bad (istio-cni-node check-config shows it as well)",
         {{"MESSAGE_ID", message_id::configuration_refused}});
-    return 1;
+    return exit_status(outcome.problems);
   }
   log.set_level(outcome.loaded.config.log_level);
   return run_agent(
@@ -119,7 +129,7 @@ int check_config_command(const Arguments& arguments) {
     auto outcome = load(flags);
     complain(outcome.loaded.warnings);
     complain(outcome.problems);
-    return outcome.problems.empty() ? 0 : 1;
+    return exit_status(outcome.problems);
   }
   // a file alone, as a configuration management tool is about to put it in place
   std::vector<config::File> files;
@@ -135,13 +145,13 @@ int check_config_command(const Arguments& arguments) {
   problems.insert(problems.end(), outcome.problems.begin(), outcome.problems.end());
   complain(outcome.loaded.warnings);
   complain(problems);
-  return problems.empty() ? 0 : 1;
+  return exit_status(problems);
 }
 
 int print_config_command(const Arguments& arguments) {
   auto outcome = load(arguments);
   complain(outcome.problems);
-  if (!outcome.problems.empty()) return 1;
+  if (!outcome.problems.empty()) return exit_status(outcome.problems);
   print(stdout, config::print(outcome.loaded));
   return 0;
 }

@@ -11,10 +11,7 @@ constexpr std::size_t max_early = 1024;
 }  // namespace
 
 bool PodCache::decide_in_mesh(const pod::Pod& pod) const {
-  if (redirect::decide_by_name({pod.name, pod.name_space}, rules_.agent_namespace,
-                               rules_.exclude_namespaces))
-    return false;
-  auto decision = redirect::decide(pod, {});
+  auto decision = redirect::decide(pod, {}, rules_.agent_namespace, rules_.exclude_namespaces);
   return !decision || std::holds_alternative<redirect::RedirectPlan>(*decision);
 }
 

@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdlib>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -19,29 +20,45 @@ namespace {
 namespace asio = boost::asio;
 using base::cat;
 
-std::string path_of(const config::Config& config) {
-  return cat(config.state_dir, "/", repair::state_file_name);
+std::optional<std::string> environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return value;
 }
 
-/// What the runtime's environment is to the plugin, ours is to repair.
-redirect::HostInput host_input() {
-  redirect::HostInput host;
-  const auto take = [](const char* name, std::string& out) {
-    if (const char* value = std::getenv(name)) out = value;
-  };
-  take("ISTIO_OUTBOUND_OWNER_GROUPS", host.owner_groups_include);
-  take("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", host.owner_groups_exclude);
-  take("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", host.loopback_cidr);
-  return host;
-}
+/// The state on disk. Written by whoever comes, the newest content only: a write
+/// that was slow never follows a newer one.
+class StateFile {
+ public:
+  explicit StateFile(std::string path) : path_(std::move(path)) {}
+
+  void set(std::string json) {
+    const std::lock_guard lock(content_);
+    unwritten_ = std::move(json);
+  }
+  /// Writes what is not there yet; blocks on the disk.
+  base::Status write() {
+    const std::lock_guard file(file_);
+    std::optional<std::string> json;
+    {
+      const std::lock_guard lock(content_);
+      json = std::exchange(unwritten_, std::nullopt);
+    }
+    return json ? repair::save_state(path_, *json) : base::success();
+  }
+
+ private:
+  const std::string path_;
+  std::mutex file_;
+  std::mutex content_;
+  std::optional<std::string> unwritten_;
+};
 
 repair::InPlaceOptions in_place_options(const config::Config& config) {
   repair::InPlaceOptions options;
-  options.places.host_root = config.host_root;
-  // the manifests mount the host's there
-  if (!config.host_root.empty()) options.places.proc = cat(config.host_root, "/proc");
+  options.places = repair::places_below(config.host_root);
   options.backend = config.plugin.backend;
-  options.host = host_input();
+  options.host = redirect::host_input(environment);
   options.agent_namespace = config.plugin.agent_namespace;
   options.exclude_namespaces = config.plugin.exclude_namespaces;
   return options;
@@ -64,9 +81,9 @@ struct RepairService::Impl : repair::Jobs,
   void wake_at(repair::Time when) override;
 
   void begin(const config::Config& config, std::string node_name);
+  void tell(const CachedPod& pod);
   void replay();
   void save(const std::string& json);
-  void write();
   void tell_change();
   [[nodiscard]] repair::Hooks hooks();
 
@@ -77,10 +94,8 @@ struct RepairService::Impl : repair::Jobs,
   logging::Logger& log;
   asio::steady_timer timer;
   std::function<void()> changed;
-  std::string state_path;
+  std::shared_ptr<StateFile> file;     ///< the writing thread has it too
   std::optional<repair::State> state;  ///< of the controller before; empty: still on disk
-  std::optional<std::string> unsaved;
-  bool writing = false;
   bool telling = false;
   std::optional<std::pair<bool, std::string>> node;
   repair::InPlaceOptions options;
@@ -135,9 +150,10 @@ void RepairService::Impl::tell_change() {
 
 void RepairService::Impl::begin(const config::Config& config, std::string node_name) {
   options = in_place_options(config);
-  state_path = path_of(config);
-  if (!state) {
-    auto loaded = repair::load_state(state_path);
+  if (!file) {
+    const auto path = cat(config.state_dir, "/", repair::state_file_name);
+    file = std::make_shared<StateFile>(path);
+    auto loaded = repair::load_state(path);
     if (!loaded)
       log.warn(cat("what was repaired before is not known: ", loaded.error().message),
                {{"MESSAGE_ID", message_id::repair_record_failed}});
@@ -148,36 +164,28 @@ void RepairService::Impl::begin(const config::Config& config, std::string node_n
     log.error(cat("pods are not repaired: ", criteria.error().message));
     return;
   }
-  controller.emplace(config.repair, *std::move(criteria), std::move(node_name), *std::move(state),
-                     *api, *this, *this, hooks());
-  state.reset();
+  controller.emplace(config.repair, *std::move(criteria), std::move(node_name),
+                     *std::exchange(state, std::nullopt), *api, *this, *this, hooks());
   if (node) controller->node_ready(node->first, node->second);
   replay();
 }
 
+void RepairService::Impl::tell(const CachedPod& pod) {
+  if (controller) controller->pod_changed(pod.pod, pod.redirection ? pod.redirection->netns : "");
+}
+
 void RepairService::Impl::replay() {
-  if (!controller) return;
-  cache.for_each([this](const CachedPod& pod) {
-    controller->pod_changed(pod.pod, pod.redirection ? pod.redirection->netns : "");
-  });
+  cache.for_each([this](const CachedPod& pod) { tell(pod); });
 }
 
 void RepairService::Impl::save(const std::string& json) {
-  unsaved = json;
-  if (!writing) write();
-}
-
-void RepairService::Impl::write() {
-  writing = true;
-  files.run([weak = weak_from_this(), path = state_path, json = *std::exchange(unsaved, {})] {
-    return [weak, outcome = repair::save_state(path, json)] {
+  file->set(json);
+  files.run([weak = weak_from_this(), to = file] {
+    return [weak, outcome = to->write()] {
       const auto self = weak.lock();
-      if (!self) return;
-      self->writing = false;
-      if (!outcome)
+      if (self && !outcome)
         self->log.warn(cat("a restart may repeat a repair: ", outcome.error().message),
                        {{"MESSAGE_ID", message_id::repair_record_failed}});
-      if (self->unsaved) self->write();
     };
   });
 }
@@ -189,10 +197,7 @@ RepairService::RepairService(asio::io_context& io, Worker& files, PodCache& cach
     if (changed) changed();
   };
   auto* impl = impl_.get();
-  cache.pod_changed = [impl](const CachedPod& pod) {
-    if (impl->controller)
-      impl->controller->pod_changed(pod.pod, pod.redirection ? pod.redirection->netns : "");
-  };
+  cache.pod_changed = [impl](const CachedPod& pod) { impl->tell(pod); };
   cache.pod_removed = [impl](const std::string& uid) {
     if (impl->controller) impl->controller->pod_removed(uid);
   };
@@ -211,8 +216,7 @@ RepairService::~RepairService() {
   impl_->timer.cancel();
   impl_->changed = nullptr;
   // the worker drops what it has not begun
-  if (impl_->controller && (impl_->writing || impl_->unsaved))
-    (void)repair::save_state(impl_->state_path, repair::to_json(impl_->controller->state()));
+  if (impl_->file) (void)impl_->file->write();
 }
 
 void RepairService::start(kube::ApiClient& api, const config::Config& config,
@@ -235,7 +239,7 @@ void RepairService::configure(const config::Config& config, std::string node_nam
   }
   impl_->options = in_place_options(config);
   auto criteria = repair::make_criteria(config.repair);
-  if (!criteria) return;  // check_repair has refused it
+  if (!criteria) return;  // the configuration's own check has refused it
   impl_->controller->configure(config.repair, *std::move(criteria), std::move(node_name));
   impl_->replay();
 }
@@ -246,11 +250,11 @@ void RepairService::node_ready(bool ready, std::string reason) {
 }
 
 std::uint64_t RepairService::repaired() const {
-  return impl_->controller ? impl_->controller->status().repaired : 0;
+  return impl_->controller ? impl_->controller->repaired() : 0;
 }
 
 std::uint64_t RepairService::held_back() const {
-  return impl_->controller ? impl_->controller->status().held.size() : 0;
+  return impl_->controller ? impl_->controller->held() : 0;
 }
 
 void RepairService::describe(agent::PodEntry& entry) const {
@@ -259,10 +263,9 @@ void RepairService::describe(agent::PodEntry& entry) const {
   if (const auto record = records.find(entry.uid); record != records.end())
     entry.repair = {record->second.at, std::string(to_string(record->second.deed)),
                     record->second.attempts};
-  for (const auto& held : impl_->controller->status().held) {
-    if (held.uid != entry.uid) continue;
-    entry.held_reason = held.reason;
-    entry.held_text = held.text;
+  if (auto held = impl_->controller->held(entry.uid)) {
+    entry.held_reason = std::move(held->reason);
+    entry.held_text = std::move(held->text);
   }
 }
 

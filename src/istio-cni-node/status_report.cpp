@@ -5,18 +5,6 @@
 namespace istio_cni_node {
 namespace {
 
-std::string_view name_of(install::Mode mode) {
-  switch (mode) {
-    case install::Mode::owned:
-      return "owned";
-    case install::Mode::standalone:
-      return "standalone";
-    case install::Mode::chained:
-      break;
-  }
-  return "chained";
-}
-
 std::string_view name_of(kube::WatchState::Phase phase) {
   using Phase = kube::WatchState::Phase;
   switch (phase) {
@@ -56,7 +44,7 @@ agent::Status status_report(const StatusParts& parts) {
   const auto& installed = parts.installed;
   auto& installation = status.installation;
   installation.ready = parts.facts.installed;
-  installation.mode = name_of(installed.desired.mode);
+  installation.mode = parts.install_mode;
   installation.description = parts.facts.installation;
   installation.conf_dir = installed.desired.conf_dir;
   installation.file = installed.pass.file;

@@ -48,7 +48,8 @@ struct StatusParts {
   agent::Time now;  ///< of both clocks, for what is known by the steady one
   std::chrono::steady_clock::time_point steady_now;
   std::string node_name;
-  std::string repair_mode;
+  std::string_view install_mode;
+  std::string_view repair_mode;
 };
 
 agent::Status status_report(const StatusParts& parts);

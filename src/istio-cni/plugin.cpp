@@ -151,12 +151,7 @@ class Request {
       pod_.uid = pod->uid;
       set_log_context();
     }
-    redirect::HostInput host;
-    if (auto value = getenv_("ISTIO_OUTBOUND_OWNER_GROUPS")) host.owner_groups_include = *value;
-    if (auto value = getenv_("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"))
-      host.owner_groups_exclude = *value;
-    if (auto value = getenv_("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR")) host.loopback_cidr = *value;
-    auto decision = redirect::decide(*pod, host);
+    auto decision = redirect::decide(*pod, redirect::host_input(getenv_));
     if (!decision)
       return Failure{Code::bad_annotation, decision.error().message,
                      "the pod cannot be redirected as it asks; correct it and create it again"};

@@ -17,18 +17,6 @@ namespace {
 using base::cat;
 constexpr std::chrono::milliseconds version_wait{2000};
 
-std::string_view name_of(config::InstallMode mode) {
-  switch (mode) {
-    case config::InstallMode::owned:
-      return "owned";
-    case config::InstallMode::standalone:
-      return "standalone";
-    case config::InstallMode::chained:
-      break;
-  }
-  return "chained";
-}
-
 Time time_of(const timespec& when) {
   return Time(std::chrono::seconds(when.tv_sec) + std::chrono::microseconds(when.tv_nsec / 1000));
 }
@@ -89,7 +77,7 @@ void read_copies(const std::vector<std::string>& dirs, DiskState& disk) {
 
 DiskState read_disk(const config::Config& config) {
   DiskState disk;
-  disk.mode = name_of(config.install.mode);
+  disk.mode = config::to_string(config.install.mode);
   disk.gate = config.install.gate;
   const auto found = install::discover(config.host_root, disk.warnings);
   const bool told = !config.install.cni_conf_dir.empty();

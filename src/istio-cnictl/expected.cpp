@@ -17,11 +17,7 @@ using redirect::Family;
 
 base::Result<redirect::Decision> decide_as_plugin(const pod::Pod& pod,
                                                   const config::Config& config) {
-  if (auto skip =
-          redirect::decide_by_name({pod.name, pod.name_space}, config.plugin.agent_namespace,
-                                   config.plugin.exclude_namespaces))
-    return redirect::Decision{*std::move(skip)};
-  return redirect::decide(pod, {});
+  return redirect::decide(pod, {}, config.plugin.agent_namespace, config.plugin.exclude_namespaces);
 }
 
 DecisionNow in_words(const base::Result<redirect::Decision>& decision) {

@@ -19,6 +19,7 @@
 #include "redirect/types.hpp"
 #include "repair/match.hpp"
 #include "repair/state.hpp"
+#include "validate/probe.hpp"
 
 namespace istio_cnictl {
 
@@ -40,7 +41,8 @@ struct LiveState {
 
 struct ProbeResult {
   redirect::Family family = redirect::Family::v4;
-  enum class Outcome : std::uint8_t { arrived, refused, timeout, failed } outcome = Outcome::failed;
+  using Outcome = validate::ProbeReport::Outcome;
+  Outcome outcome = Outcome::failed;
   std::string failure;  ///< unless it arrived
   std::vector<std::string> attempts;
 };

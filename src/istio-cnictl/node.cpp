@@ -1,10 +1,9 @@
 #include "istio-cnictl/node.hpp"
 
-#include <unistd.h>
-
 #include <utility>
 
 #include "base/strings.hpp"
+#include "kube/identity.hpp"
 #include "kube/pod_source.hpp"
 #include "pod/parse.hpp"
 
@@ -15,12 +14,6 @@ using base::cat;
 using base::Deadline;
 using base::Errc;
 using base::Error;
-
-std::string host_name() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
-  return base::to_lower(name);  // as the kubelet does
-}
 
 }  // namespace
 
@@ -165,7 +158,7 @@ std::string Node::name() {
   if (!config_.api.node_name.empty()) return config_.api.node_name;
   if (auto status = agent_status(); status && !status->node_name.empty()) return status->node_name;
   if (api() && credential_node_) return *credential_node_;
-  return host_name();
+  return kube::host_node_name();
 }
 
 base::Result<repair::State> Node::repairs() {

@@ -1,20 +1,19 @@
 #include "istio-cnictl/pod_netns.hpp"
 
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <charconv>
 #include <iterator>
 
-#include "base/rooted.hpp"
+#include "base/file.hpp"
 #include "base/strings.hpp"
-#include "istio-cnictl/connect_probe.hpp"
 #include "istio-cnictl/live_text.hpp"
 #include "netfilter/backend.hpp"
-#include "netns/addresses.hpp"
 #include "netns/netns.hpp"
 #include "netns/routes.hpp"
+#include "redirection/here.hpp"
+#include "validate/as_proxy.hpp"
 #include "validate/probe.hpp"
 
 namespace istio_cnictl {
@@ -23,25 +22,6 @@ namespace {
 using base::cat;
 using base::Errc;
 using base::Error;
-using redirect::Family;
-
-struct Here {
-  redirect::Ruleset ruleset;
-  std::vector<Family> families;
-};
-
-/// In the namespace: the rules that ADD makes for its addresses.
-base::Result<Here> rules_here(const redirect::RedirectPlan& plan) {
-  auto addresses = netns::local_addresses();
-  if (!addresses) return std::move(addresses).error();
-  auto host_ip = netns::choose_host_ip(*addresses, plan.dual_stack);
-  if (!host_ip) return std::move(host_ip).error();
-  auto config = plan.config;
-  config.ipv6 = host_ip->ipv6;
-  Here here{redirect::build_ruleset(config), {host_ip->ip.family}};
-  if (host_ip->ipv6 && host_ip->ip.family == Family::v4) here.families.push_back(Family::v6);
-  return here;
-}
 
 using Compared = base::Result<netfilter::Comparison>;
 
@@ -73,35 +53,29 @@ base::Result<LiveState> compare_here(const redirect::Ruleset& ruleset, cni::Back
   return state;
 }
 
-/// The calling thread alone gives up its user and group, for good: the C
-/// library's functions would do it to the whole process.
-base::Status become(std::uint32_t uid, std::uint32_t gid) {
-  if (::syscall(SYS_setresgid, gid, gid, gid) != 0 || ::syscall(SYS_setresuid, uid, uid, uid) != 0)
-    return base::system_error(cat("become user ", uid, " for the probe"), errno);
-  return base::success();
+/// A line of /proc/net/tcp (proc(5)), "0: 0100007F:3A99 00000000:0000 0A ...": is it
+/// a listener (state 0A, TCP_LISTEN) on this port?
+bool is_listener(std::string_view line, redirect::Port port) {
+  const auto words = base::split_nonempty(line, ' ');
+  if (words.size() < 4 || words[3] != "0A") return false;
+  const auto colon = words[1].rfind(':');
+  if (colon == std::string_view::npos) return false;
+  const auto text = words[1].substr(colon + 1);
+  unsigned value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  return value == port.value;
 }
 
-std::uint32_t first_id(const std::vector<redirect::Owner>& owners) {
-  constexpr std::uint32_t proxy = 1337;
-  return owners.empty() ? proxy : owners.front().id.value_or(proxy);
-}
-
-ProbeResult full_probe(Family family, const redirect::Config& config,
-                       std::chrono::milliseconds timeout) {
-  validate::ProbeConfig wanted;
-  wanted.family = family;
-  wanted.proxy_port = config.proxy_port;
-  wanted.inbound_port = config.inbound_capture_port;
-  wanted.timeout = timeout;
-  auto report = validate::run_probe(wanted);
-  using Outcome = ProbeResult::Outcome;
-  auto outcome = Outcome::arrived;
-  if (!report.ok) {
-    outcome = Outcome::timeout;
-    if (report.failure.find("refused") != std::string::npos) outcome = Outcome::refused;
-    if (report.failure.find("no listener") != std::string::npos) outcome = Outcome::failed;
+/// In the namespace: does somebody listen there?
+bool listens(redirect::Port port) {
+  constexpr std::size_t table_limit = std::size_t{8} << 20;
+  for (const char* path : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+    auto text = base::read_file(path, table_limit);
+    if (!text) continue;
+    for (const auto line : base::split_nonempty(*text, '\n'))
+      if (is_listener(line, port)) return true;
   }
-  return {family, outcome, std::move(report.failure), std::move(report.attempts)};
+  return false;
 }
 
 }  // namespace
@@ -110,10 +84,7 @@ base::Result<PodNetns> PodNetns::find(const pod::Pod& pod, const std::string& hi
                                       const config::Config& config) {
   if (::geteuid() != 0)
     return Error{Errc::refused, "only root may look into a pod's network namespace"};
-  repair::Places places;
-  places.host_root = config.host_root;
-  if (!config.host_root.empty()) places.proc = base::resolve_below(config.host_root, "/proc");
-  auto found = repair::find_netns(pod, hint, places);
+  auto found = repair::find_netns(pod, hint, repair::places_below(config.host_root));
   if (!found) return std::move(found).error();
   return PodNetns(*std::move(found));
 }
@@ -132,7 +103,7 @@ base::Result<LiveState> PodNetns::compare(const redirect::RedirectPlan& plan,
                                           cni::BackendChoice backend) const {
   LiveState state;
   auto status = netns::run_in_netns(found_.fd.get(), [&]() -> base::Status {
-    auto here = rules_here(plan);
+    auto here = redirection::rules_here(plan);
     if (!here) return std::move(here).error();
     auto compared = compare_here(here->ruleset, backend);
     if (!compared) return std::move(compared).error();
@@ -149,14 +120,20 @@ base::Result<std::vector<ProbeResult>> PodNetns::probe(const redirect::RedirectP
                                                        std::chrono::milliseconds timeout) const {
   std::vector<ProbeResult> results;
   auto status = netns::run_in_netns(found_.fd.get(), [&]() -> base::Status {
-    auto here = rules_here(plan);
+    auto here = redirection::rules_here(plan);
     if (!here) return std::move(here).error();
-    const bool proxy = listens(plan.config.inbound_capture_port);
-    auto done = become(first_id(plan.config.proxy_uids), first_id(plan.config.proxy_gids));
-    if (!done) return done;
-    for (const auto family : here->families)
-      results.push_back(proxy ? connect_probe(family, timeout)
-                              : full_probe(family, plan.config, timeout));
+    validate::ProbeConfig wanted;
+    wanted.proxy_port = plan.config.proxy_port;
+    wanted.inbound_port = plan.config.inbound_capture_port;
+    wanted.timeout = timeout;
+    wanted.listen = !listens(plan.config.inbound_capture_port);
+    if (auto done = validate::become_proxy(plan.config); !done) return done;
+    for (const auto family : here->families) {
+      wanted.family = family;
+      auto report = validate::run_probe(wanted);
+      results.push_back(
+          {family, report.outcome, std::move(report.failure), std::move(report.attempts)});
+    }
     return base::success();
   });
   if (!status) return std::move(status).error();

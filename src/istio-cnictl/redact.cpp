@@ -143,7 +143,6 @@ bool names_secret(std::string_view key) {
   for (const std::string_view harmless :
        {"file", "path", "dir", "mode", "labelkey", "name", "keytype"})
     if (name.ends_with(harmless)) return false;
-  if (name == "labelkey" || name == "repairlabelkey") return false;
   for (const std::string_view word :
        {"token", "password", "passwd", "secret", "clientkeydata", "clientcertificatedata",
         "certificateauthoritydata", "credentials", "privatekey", "apikey", "accesskey", "authkey",

@@ -130,18 +130,21 @@ std::string text_of(const NodeStatus& status, const Style& style) {
   return cat(text, "\n\n", table(rows, style, 2));
 }
 
+Json json_of(const NodeStatus& status) {
+  return {{"ready", status.ready()},
+          {"sentence", status.headline()},
+          {"installation", json_of(status.disk, status.agent.ok())},
+          {"agent", status.agent ? json_of(*status.agent) : Json(nullptr)},
+          {"agentError", status.agent ? Json(nullptr) : Json(status.agent.error().message)}};
+}
+
 int status_command(Context& context) {
   NodeStatus status;
   status.agent = context.node.agent_status();
   status.disk = read_disk(context.node.config());
   status.now = std::chrono::system_clock::now();
   if (context.options.format == Format::json) {
-    context.out =
-        dump({{"ready", status.ready()},
-              {"sentence", status.headline()},
-              {"installation", json_of(status.disk, status.agent.ok())},
-              {"agent", status.agent ? json_of(*status.agent) : Json(nullptr)},
-              {"agentError", status.agent ? Json(nullptr) : Json(status.agent.error().message)}});
+    context.out = dump(json_of(status));
   } else {
     context.out = text_of(status, context.style);
   }

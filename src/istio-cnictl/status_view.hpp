@@ -5,6 +5,7 @@
 
 #include "istio-cnictl/disk.hpp"
 #include "istio-cnictl/facts.hpp"
+#include "istio-cnictl/json_form.hpp"
 #include "istio-cnictl/output.hpp"
 
 namespace istio_cnictl {
@@ -21,5 +22,6 @@ struct NodeStatus {
 };
 
 std::string text_of(const NodeStatus& status, const Style& style);
+Json json_of(const NodeStatus& status);
 
 }  // namespace istio_cnictl

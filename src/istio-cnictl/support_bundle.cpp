@@ -76,10 +76,7 @@ class Bundle {
   void status() {
     NodeStatus status{node_.agent_status(), read_disk(node_.config()), now_};
     add("status.txt", text_of(status, Style(false)));
-    add("status.json",
-        dump({{"installation", json_of(status.disk, status.agent.ok())},
-              {"agent", status.agent ? json_of(*status.agent) : Json(nullptr)},
-              {"agentError", status.agent ? Json(nullptr) : Json(status.agent.error().message)}}));
+    add("status.json", dump(json_of(status)));
     conf_dir_ = status.disk.conf_dir;
   }
 
@@ -114,11 +111,8 @@ class Bundle {
     if (!entries) return take("journal.txt", entries.error());
     std::string text;
     for (const auto& entry : *entries) {
-      text.append(
-          cat(base::format_rfc3339_micros(
-                  std::chrono::duration_cast<std::chrono::microseconds>(entry.at.time_since_epoch())
-                      .count()),
-              ' ', entry.identifier, " <", entry.priority, "> ", printable(entry.message)));
+      text.append(cat(base::format_rfc3339_micros(entry.at), ' ', entry.identifier, " <",
+                      entry.priority, "> ", printable(entry.message)));
       for (const auto& [key, value] : entry.fields)
         text.append(cat(' ', key, '=', printable(value, 300)));
       text.push_back('\n');

@@ -264,8 +264,8 @@ class Flow {
           validate::ProbeConfig{family, config_.proxy_port, config_.inbound_capture_port,
                                 options_.probe_port, options_.probe_timeout});
       for (const auto& attempt : report.attempts)
-        log(report.ok ? Level::info : Level::error, attempt, {{"FAMILY", name}});
-      if (!report.ok) {
+        log(report.ok() ? Level::info : Level::error, attempt, {{"FAMILY", name}});
+      if (!report.ok()) {
         log(Level::error, cat("validation failed for ", name, ": ", report.failure, ". ",
                               validate::failure_advice()));
         return false;

@@ -5,8 +5,10 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <climits>
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -148,6 +150,12 @@ Identity token_identity(std::string_view token) {
     if (is_object_name(text)) out.node_name = std::move(text);
   }
   return out;
+}
+
+std::string host_node_name() {
+  char name[HOST_NAME_MAX + 1] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
+  return base::to_lower(name);
 }
 
 }  // namespace kube

@@ -27,6 +27,9 @@ base::Result<Identity> certificate_identity(const std::string& cert_pem,
 /// such a token, or says nothing usable, leaves both empty.
 Identity token_identity(std::string_view token);
 
+/// The node that nothing else names: this host, in lower case as the kubelet has it.
+std::string host_node_name();
+
 /// `seconds` since 1970, at most what the clock can count to.
 std::chrono::system_clock::time_point unix_time(double seconds);
 

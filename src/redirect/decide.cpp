@@ -182,4 +182,24 @@ base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host) {
   return Decision{std::move(plan)};
 }
 
+base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host,
+                              std::string_view agent_namespace,
+                              const std::vector<std::string>& exclude_namespaces) {
+  if (auto skip = decide_by_name({pod.name, pod.name_space}, agent_namespace, exclude_namespaces))
+    return Decision(*std::move(skip));
+  return decide(pod, host);
+}
+
+HostInput host_input(
+    const std::function<std::optional<std::string>(const std::string& name)>& getenv) {
+  HostInput host;
+  const auto take = [&](const char* name, std::string& out) {
+    if (auto value = getenv(name)) out = *std::move(value);
+  };
+  take("ISTIO_OUTBOUND_OWNER_GROUPS", host.owner_groups_include);
+  take("ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE", host.owner_groups_exclude);
+  take("ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR", host.loopback_cidr);
+  return host;
+}
+
 }  // namespace redirect

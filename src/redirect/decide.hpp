@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -55,6 +56,11 @@ struct HostInput {
   std::string loopback_cidr = "127.0.0.1/32";  ///< ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR
 };
 
+/// What of it `getenv` has: the environment of the runtime for the plugin, of the
+/// agent for repair.
+HostInput host_input(
+    const std::function<std::optional<std::string>(const std::string& name)>& getenv);
+
 /// A pod to redirect. `config.ipv6` is still to be set: it follows from the
 /// addresses in the pod's namespace (`dual_stack`: any IPv6 address counts, not
 /// only the first).
@@ -69,6 +75,10 @@ using Decision = std::variant<Skip, RedirectPlan>;
 /// Errc::invalid_input when an annotation cannot be used; the message names the
 /// pod, the annotation, its value and what is allowed.
 base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host);
+/// decide_by_name and that: for who has the pod already.
+base::Result<Decision> decide(const pod::Pod& pod, const HostInput& host,
+                              std::string_view agent_namespace,
+                              const std::vector<std::string>& exclude_namespaces);
 
 /// The container whose arguments, environment and user decide() reads; of all
 /// others the name alone.

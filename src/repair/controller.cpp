@@ -117,10 +117,22 @@ Controller::Status Controller::status() const {
   Status status;
   status.repaired = repaired_;
   for (const auto& [uid, tracked] : tracked_)
-    if (!tracked.held_reason.empty())
-      status.held.push_back(
-          {uid, tracked.pod.name_space, tracked.pod.name, tracked.held_reason, tracked.held_text});
+    if (auto one = held(uid)) status.held.push_back(*std::move(one));
   return status;
+}
+
+std::size_t Controller::held() const {
+  return static_cast<std::size_t>(
+      std::count_if(tracked_.begin(), tracked_.end(),
+                    [](const auto& one) { return !one.second.held_reason.empty(); }));
+}
+
+std::optional<Controller::Held> Controller::held(const std::string& uid) const {
+  const auto found = tracked_.find(uid);
+  if (found == tracked_.end() || found->second.held_reason.empty()) return std::nullopt;
+  const auto& tracked = found->second;
+  return Held{uid, tracked.pod.name_space, tracked.pod.name, tracked.held_reason,
+              tracked.held_text};
 }
 
 void Controller::evaluate_all() {

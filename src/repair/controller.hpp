@@ -101,6 +101,10 @@ class Controller {
     std::vector<Held> held;      ///< broken, and waiting for something
   };
   [[nodiscard]] Status status() const;
+  [[nodiscard]] std::uint64_t repaired() const { return repaired_; }
+  [[nodiscard]] std::size_t held() const;
+  /// What this pod waits for, if it does.
+  [[nodiscard]] std::optional<Held> held(const std::string& uid) const;
   [[nodiscard]] const State& state() const { return state_; }
 
   /// First retry after a failure, doubled up to the cap; the same after a

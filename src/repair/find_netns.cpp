@@ -159,4 +159,11 @@ base::Result<FoundNetns> find_netns(const pod::Pod& pod, const std::string& hint
                    search.last_error().empty() ? "" : "; ", search.last_error())};
 }
 
+Places places_below(const std::string& host_root) {
+  Places places;
+  places.host_root = host_root;
+  if (!host_root.empty()) places.proc = base::resolve_below(host_root, "/proc");
+  return places;
+}
+
 }  // namespace repair

@@ -23,6 +23,10 @@ struct Places {
   std::string proc = "/proc";  ///< of the host's process ids
 };
 
+/// On this host, or, where the agent is in a container, below its mount of the
+/// host's root, with the host's /proc there (etc/kubernetes mounts it).
+Places places_below(const std::string& host_root);
+
 struct FoundNetns {
   base::UniqueFd fd;
   std::string path;  ///< that led there

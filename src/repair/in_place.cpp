@@ -1,10 +1,7 @@
 #include "repair/in_place.hpp"
 
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -13,7 +10,9 @@
 #include "base/strings.hpp"
 #include "base/users.hpp"
 #include "netns/netns.hpp"
+#include "redirection/here.hpp"
 #include "redirection/program.hpp"
+#include "validate/as_proxy.hpp"
 #include "validate/probe.hpp"
 
 namespace repair {
@@ -41,23 +40,6 @@ base::Status resolve_groups(redirect::Config& config, const std::string& host_ro
   return base::success();
 }
 
-/// The calling thread alone gives up its user and group, for good: the C
-/// library's functions would do it to the whole process.
-base::Status become(std::uint32_t uid, std::uint32_t gid) {
-  if (::syscall(SYS_setresgid, gid, gid, gid) != 0)
-    return base::system_error(cat("become group ", gid, " for the probe (CAP_SETGID is needed)"),
-                              errno);
-  if (::syscall(SYS_setresuid, uid, uid, uid) != 0)
-    return base::system_error(cat("become user ", uid, " for the probe (CAP_SETUID is needed)"),
-                              errno);
-  return base::success();
-}
-
-std::uint32_t first_id(const std::vector<redirect::Owner>& owners) {
-  constexpr std::uint32_t proxy = 1337;
-  return owners.empty() ? proxy : owners.front().id.value_or(proxy);
-}
-
 /// A change of user makes the kernel take the whole process for one with
 /// secrets, without core dumps: put back what was.
 class KeepDumpable {
@@ -83,7 +65,7 @@ base::Status probe(int fd, const redirect::Config& config, const std::vector<Fam
                    std::chrono::milliseconds timeout) {
   const KeepDumpable keep;
   return netns::run_in_netns(fd, [&]() -> base::Status {
-    auto status = become(first_id(config.proxy_uids), first_id(config.proxy_gids));
+    auto status = validate::become_proxy(config);
     if (!status) return status;
     for (const auto family : families) {
       validate::ProbeConfig wanted;
@@ -92,7 +74,7 @@ base::Status probe(int fd, const redirect::Config& config, const std::vector<Fam
       wanted.inbound_port = config.inbound_capture_port;
       wanted.timeout = timeout;
       const auto report = validate::run_probe(wanted);
-      if (!report.ok) return Error{Errc::mismatch, failure_of(report)};
+      if (!report.ok()) return Error{Errc::mismatch, failure_of(report)};
     }
     return base::success();
   });
@@ -113,10 +95,8 @@ class Repair {
 
  private:
   base::Status work(const std::string& hint) {
-    if (auto skip = redirect::decide_by_name({pod_.name, pod_.name_space}, options_.agent_namespace,
-                                             options_.exclude_namespaces))
-      return skipped(*skip);
-    auto decision = redirect::decide(pod_, options_.host);
+    auto decision = redirect::decide(pod_, options_.host, options_.agent_namespace,
+                                     options_.exclude_namespaces);
     if (!decision) return std::move(decision).error();
     if (auto* skip = std::get_if<redirect::Skip>(&*decision)) return skipped(*skip);
     auto plan = std::get<redirect::RedirectPlan>(*std::move(decision));
@@ -152,16 +132,12 @@ class Repair {
   }
 
   /// In the pod's namespace.
-  base::Status program(redirect::RedirectPlan& plan, std::vector<Family>& families,
+  base::Status program(const redirect::RedirectPlan& plan, std::vector<Family>& families,
                        redirection::Trace& trace) {
-    auto addresses = netns::local_addresses();
-    if (!addresses) return std::move(addresses).error();
-    auto host_ip = netns::choose_host_ip(*addresses, plan.dual_stack);
-    if (!host_ip) return std::move(host_ip).error();
-    plan.config.ipv6 = host_ip->ipv6;
-    families.push_back(host_ip->ip.family);
-    if (host_ip->ipv6 && host_ip->ip.family == Family::v4) families.push_back(Family::v6);
-    const auto ruleset = redirect::build_ruleset(plan.config);
+    auto here = redirection::rules_here(plan);
+    if (!here) return std::move(here).error();
+    families = here->families;
+    const auto& ruleset = here->ruleset;
     report_.warnings.insert(report_.warnings.end(), ruleset.warnings.begin(),
                             ruleset.warnings.end());
     const auto kernel = redirection::make_kernel();

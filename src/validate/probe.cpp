@@ -108,11 +108,14 @@ class Probe {
 
   ProbeReport run() {
     ProbeReport report;
-    if (!open_listeners()) {
+    using Outcome = ProbeReport::Outcome;
+    if (config_.listen && !open_listeners()) {
       report.failure = "no listener available: both capture ports failed";
+    } else if (loop()) {
+      report.outcome = Outcome::arrived;
     } else {
-      report.ok = loop();
-      if (!report.ok) report.failure = describe_failure();
+      report.outcome = refused_ ? Outcome::refused : Outcome::timeout;
+      report.failure = describe_failure();
     }
     for (const auto& [what, count] : notes_)
       report.attempts.push_back(count == 1 ? what : cat(what, " (", count, " times)"));
@@ -152,6 +155,7 @@ class Probe {
         if (connecting_) note(cat("connect to ", text_of(target_), ": no answer"));
         next_connect = base::Deadline::after(connect_interval);
         start_client();
+        if (!config_.listen && (connected_ || refused_)) return accepted();
       }
       std::vector<pollfd> polled;
       for (const auto& fd : listeners_) polled.push_back({fd.get(), POLLIN, 0});
@@ -164,10 +168,17 @@ class Probe {
       }
       if (ready <= 0) continue;
       if (connecting_ && polled.back().revents != 0) finish_client();
+      if (!config_.listen && (connected_ || refused_)) return accepted();
       for (std::size_t i = 0; i < listeners_.size(); ++i)
         if (polled[i].revents != 0 && accept_all(listeners_[i].get())) return true;
     }
     return false;
+  }
+
+  /// Without listeners the first answer is the last word.
+  bool accepted() {
+    if (connected_) note(cat("connect to ", text_of(target_), ": accepted by the proxy"));
+    return connected_;
   }
 
   void start_client() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,13 +20,24 @@ struct ProbeConfig {
   redirect::Port probe_port{15002};
   /// Covers everything, from the first socket on.
   std::chrono::milliseconds timeout{5000};
+  /// False where a proxy listens at the inbound port already: that it accepts the
+  /// connection is then what is looked for. Listening beside it would take other
+  /// connections of the pod away from it.
+  bool listen = true;
 };
 
 struct ProbeReport {
-  bool ok = false;
+  enum class Outcome : std::uint8_t {
+    arrived,
+    refused,  ///< connections are refused, so they are not redirected
+    timeout,  ///< none arrived in time
+    failed,   ///< it could not be tried
+  };
+  Outcome outcome = Outcome::failed;
+  [[nodiscard]] bool ok() const { return outcome == Outcome::arrived; }
   /// What was tried and what came of it, in the order of first occurrence.
   std::vector<std::string> attempts;
-  /// One sentence; empty when ok.
+  /// One sentence; empty when it arrived.
   std::string failure;
 };
 

@@ -317,8 +317,10 @@ TEST_F(HttpServerTest, ClosesEverythingAtOnceAndCallsNobodyAfterwards) {
   (void)half.read_all(2s);
   EXPECT_EQ(handled_, 1);
   EXPECT_FALSE(RawClient::tcp(port).connected());
-  auto again = HttpServer::listen_tcp(io_, "127.0.0.1", port, {}, handler());
-  EXPECT_TRUE(again) << "connections that linger do not keep the port";
+  on_server([&] {
+    EXPECT_TRUE(HttpServer::listen_tcp(io_, "127.0.0.1", port, {}, handler()))
+        << "connections that linger do not keep the port";
+  });
 }
 
 TEST_F(HttpServerTest, MayEndInItsOwnHandler) {
@@ -377,8 +379,10 @@ TEST_F(HttpServerTest, EveryAddressOfBothFamilies) {
 TEST_F(HttpServerTest, OneAddressIsOneAddress) {
   listen({}, "127.0.0.1");
   EXPECT_FALSE(RawClient::tcp6(server_->port()).connected());
-  auto name = HttpServer::listen_tcp(io_, "localhost", 0, {}, handler());
-  EXPECT_TRUE(name) << name.error().message;
+  on_server([&] {
+    auto name = HttpServer::listen_tcp(io_, "localhost", 0, {}, handler());
+    EXPECT_TRUE(name) << name.error().message;
+  });
 }
 
 TEST_F(HttpServerTest, ErrorsNameTheAddressAndTheWayOut) {
@@ -478,12 +482,14 @@ TEST_F(UnixServerTest, ClientsHaveCloseOnExec) {
   one.send(get("/a"));
   ASSERT_THAT(one.read_answer(), EndsWith("GET /a "));
   int sockets = 0;
-  for (int fd = 3; fd < 64; ++fd) {
-    struct stat status {};
-    if (::fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) continue;
-    ++sockets;
-    EXPECT_TRUE((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) << fd;
-  }
+  on_server([&] {
+    for (int fd = 3; fd < 64; ++fd) {
+      struct stat status {};
+      if (::fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) continue;
+      ++sockets;
+      EXPECT_TRUE((::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0) << fd;
+    }
+  });
   EXPECT_GE(sockets, 3);
 }
 

@@ -75,7 +75,7 @@ TEST(StatusReport, SaysWhatIsKnown) {
   credential.client.server = "https://10.0.0.1:6443";
   const auto status =
       istio_cni_node::status_report({facts, health, changes, installed, &credential,
-                                     now - seconds(10), now, steady, "n1", "delete"});
+                                     now - seconds(10), now, steady, "n1", "owned", "delete"});
   EXPECT_TRUE(status.ready);
   EXPECT_EQ(status.version, ICN_VERSION);
   EXPECT_EQ(status.started, now - seconds(10));

@@ -11,6 +11,7 @@
 
 #include "support/apiserver.hpp"
 #include "support/netns_child.hpp"
+#include "support/pod_namespace.hpp"
 #include "support/traffic.hpp"
 
 namespace {
@@ -33,45 +34,9 @@ json pod_json(const std::string& uid, const json& annotations = json::object(),
           {{"name", "istio-proxy"}, {"args", {"proxy", "sidecar"}}, {"env", env}}}}}}};
 }
 
-/// A namespace held open by a sleeping process, with an address on eth0.
-class PodNamespace {
- public:
-  explicit PodNamespace(const std::string& extra = "") {
-    int ready[2];
-    if (::pipe(ready) != 0) return;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const bool made =
-          ::unshare(CLONE_NEWNET) == 0 &&
-          std::system(("ip link set lo up && ip link add eth0 type veth peer name eth0p && "
-                       "ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up " +
-                       extra)
-                          .c_str()) == 0;
-      (void)!::write(ready[1], made ? "y" : "n", 1);
-      for (;;) ::pause();
-    }
-    char answer = 'n';
-    (void)!::read(ready[0], &answer, 1);
-    ::close(ready[0]);
-    ::close(ready[1]);
-    good_ = answer == 'y';
-  }
-  ~PodNamespace() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  PodNamespace(const PodNamespace&) = delete;
-  PodNamespace& operator=(const PodNamespace&) = delete;
-  [[nodiscard]] bool good() const { return good_; }
-  [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
-  std::string run(const std::string& command) const {
-    return support::shell("nsenter -t " + std::to_string(pid_) + " -n " + command);
-  }
+using test_support::PodNamespace;
 
- private:
-  pid_t pid_ = -1;
-  bool good_ = false;
-};
+constexpr const char* pod_address = "10.9.0.2/24";
 
 struct Answer {
   int status = -1;
@@ -151,7 +116,7 @@ TEST(PluginNetns, AddCheckRepeatDelForEachBackendAndMode) {
                                      {{{"name", "ISTIO_DUAL_STACK"}, {"value", "true"}},
                                       {{"name", "ISTIO_META_DNS_CAPTURE"}, {"value", "true"}}})
                                 .dump());
-        const PodNamespace pod("&& ip addr add fd00:9::2/64 dev eth0 nodad");
+        const PodNamespace pod(pod_address, "&& ip addr add fd00:9::2/64 dev eth0 nodad");
         ASSERT_TRUE(pod.good());
         const std::string save = backend == "nftables"
                                      ? "nft list ruleset"
@@ -222,7 +187,7 @@ TEST(PluginNetns, HostNamespaceIsRefused) {
 TEST(PluginNetns, LookupIsRetriedUntilThePodIsThere) {
   ICN_REQUIRE_ROOT();
   on_node([](Node& node) {
-    const PodNamespace pod;
+    const PodNamespace pod(pod_address);
     node.server.add_pod(pod_json("an-older-pod").dump());
     std::thread later([&] {
       std::this_thread::sleep_for(std::chrono::milliseconds(300));
@@ -239,7 +204,7 @@ TEST(PluginNetns, LookupIsRetriedUntilThePodIsThere) {
 TEST(PluginNetns, FailsClosedWithinTheDeadline) {
   ICN_REQUIRE_ROOT();
   on_node([](Node& node) {
-    const PodNamespace pod;
+    const PodNamespace pod(pod_address);
     const json conf{{"timeout_seconds", 1}};
     const auto start = std::chrono::steady_clock::now();
     auto answer = node.plugin("ADD", pod.path(), conf);
@@ -266,7 +231,8 @@ TEST(PluginNetns, RulesOfOthersAreKept) {
   ICN_REQUIRE_ROOT();
   on_node([](Node& node) {
     node.server.add_pod(pod_json("u-1").dump());
-    const PodNamespace pod("&& iptables-legacy -t nat -A POSTROUTING -p udp -j ACCEPT");
+    const PodNamespace pod(pod_address,
+                           "&& iptables-legacy -t nat -A POSTROUTING -p udp -j ACCEPT");
     const auto answer = node.plugin("ADD", pod.path());
     EXPECT_EQ(answer.status, 0) << answer.out;
     EXPECT_THAT(answer.err, HasSubstr("legacy iptables rules in the namespace"));
@@ -295,7 +261,7 @@ TEST(PluginNetns, OneConnectionAndNoOtherProgram) {
   ICN_REQUIRE_ROOT();
   on_node([](Node& node) {
     node.server.add_pod(pod_json("u-1").dump());
-    const PodNamespace pod;
+    const PodNamespace pod(pod_address);
     const auto answer =
         node.plugin("ADD", pod.path(), json::object(), "u-1", "strace -f -e trace=execve,connect ");
     EXPECT_EQ(answer.status, 0) << answer.out;
@@ -317,7 +283,7 @@ TEST(PluginNetns, BadAnnotation) {
   on_node([](Node& node) {
     node.server.add_pod(
         pod_json("u-1", {{"traffic.sidecar.istio.io/excludeInboundPorts", "http"}}).dump());
-    const PodNamespace pod;
+    const PodNamespace pod(pod_address);
     const auto answer = node.plugin("ADD", pod.path());
     EXPECT_EQ(answer.code(), 100) << answer.out;
     EXPECT_THAT(answer.out, HasSubstr("shop/web-1"));

@@ -9,6 +9,7 @@
 
 #include "istio-cnictl/tool.hpp"
 #include "support/netns_child.hpp"
+#include "support/pod_namespace.hpp"
 
 namespace {
 
@@ -18,47 +19,22 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-/// A namespace held open by a process, with an address that no other has.
-class PodNamespace {
+/// With an address that no other has.
+class PodNamespace : public test_support::PodNamespace {
  public:
-  explicit PodNamespace(bool proxy = false) {
-    int ready[2];
-    if (::pipe(ready) != 0) return;
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      const bool made =
-          ::unshare(CLONE_NEWNET) == 0 &&
-          std::system(("ip link set lo up && ip link add eth0 type veth peer name p && "
-                       "ip addr add " +
-                       address(::getpid()) + "/24 dev eth0 && ip link set eth0 up")
-                          .c_str()) == 0 &&
-          (!proxy || listen_as_proxy());
-      (void)!::write(ready[1], made ? "y" : "n", 1);
-      for (;;) ::pause();
-    }
-    char answer = 'n';
-    (void)!::read(ready[0], &answer, 1);
-    ::close(ready[0]);
-    ::close(ready[1]);
-    good_ = answer == 'y';
-  }
-  ~PodNamespace() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  PodNamespace(const PodNamespace&) = delete;
-  PodNamespace& operator=(const PodNamespace&) = delete;
-  [[nodiscard]] bool good() const { return good_; }
-  [[nodiscard]] std::string ip() const { return address(pid_); }
-  [[nodiscard]] std::string path() const { return "/proc/" + std::to_string(pid_) + "/ns/net"; }
-  std::string run(const std::string& command) const {
-    return support::shell("nsenter -t " + std::to_string(pid_) + " -n " + command);
-  }
+  explicit PodNamespace(bool proxy = false) : PodNamespace(next_address(), proxy) {}
+  [[nodiscard]] const std::string& ip() const { return ip_; }
 
  private:
-  static std::string address(pid_t pid) {
-    return "10." + std::to_string(64 + (pid >> 16) % 64) + "." + std::to_string((pid >> 8) & 255) +
-           "." + std::to_string(1 + (pid & 255) % 254);
+  PodNamespace(const std::string& ip, bool proxy)
+      : test_support::PodNamespace(ip + "/24", "", [proxy] { return !proxy || listen_as_proxy(); }),
+        ip_(ip) {}
+
+  /// The machine's processes have other pods of these tests at the same time.
+  static std::string next_address() {
+    static int count = 0;
+    const auto pid = ::getpid();
+    return base::cat("10.", 64 + (pid >> 8) % 64, '.', pid & 255, '.', 1 + count++ % 254);
   }
   /// As a proxy does, and without SO_REUSEPORT: nobody else may listen there.
   static bool listen_as_proxy() {
@@ -72,8 +48,7 @@ class PodNamespace {
     }
     return true;
   }
-  pid_t pid_ = -1;
-  bool good_ = false;
+  std::string ip_;
 };
 
 class ToolNetns : public test_support::ToolTest {

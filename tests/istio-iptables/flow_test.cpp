@@ -107,7 +107,9 @@ class FakeSystem : public System {
     script_.probes.push_back(config);
     const auto n = script_.probes.size() - 1;
     const bool ok = n >= script_.probe_results.size() || script_.probe_results[n];
-    return validate::ProbeReport{ok, {"attempt"}, ok ? "" : "nothing arrived"};
+    using Outcome = validate::ProbeReport::Outcome;
+    return validate::ProbeReport{
+        ok ? Outcome::arrived : Outcome::timeout, {"attempt"}, ok ? "" : "nothing arrived"};
   }
   base::Status write_stdout(std::string_view text) override {
     script_.output.append(text);

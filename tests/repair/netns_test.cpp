@@ -13,8 +13,8 @@
 #include "repair/find_netns.hpp"
 #include "repair/fixtures.hpp"
 #include "repair/in_place.hpp"
-#include "repair/namespace.hpp"
 #include "support/netns_child.hpp"
+#include "support/pod_namespace.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -25,7 +25,7 @@ using repair::InPlaceOptions;
 using repair::Places;
 using repair::repair_in_place;
 using test_support::broken_pod;
-using test_support::Namespace;
+using test_support::PodNamespace;
 using test_support::TempDir;
 using testing::HasSubstr;
 using testing::Not;
@@ -56,7 +56,7 @@ class Host {
     EXPECT_EQ(::symlink(target.c_str(), link.c_str()), 0);
   }
   /// Returns its path as the host sees it.
-  std::string mount(const Namespace& one, const std::string& name) {
+  std::string mount(const PodNamespace& one, const std::string& name) {
     const auto file = folder_.path("run/netns/" + name);
     one.mount_at(file);
     mounts_.push_back(file);
@@ -98,8 +98,8 @@ netns::NsId id_of(const repair::FoundNetns& found) { return *netns::ns_id(found.
 TEST(RepairNetns, FoundByEachOfItsTraces) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
-    const Namespace other("10.9.0.3/24");
+    const PodNamespace ours("10.9.0.2/24");
+    const PodNamespace other("10.9.0.3/24");
     ASSERT_TRUE(ours.good() && other.good());
     const auto pod = broken_pod();
     auto expect_found = [&](const std::string& hint, const std::string& by,
@@ -162,8 +162,8 @@ TEST(RepairNetns, NeverTheHosts) {
 TEST(RepairNetns, TwoThatFitAreNoneThatFits) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
-    const Namespace impostor("10.9.0.2/24");
+    const PodNamespace ours("10.9.0.2/24");
+    const PodNamespace impostor("10.9.0.2/24");
     ASSERT_TRUE(ours.good() && impostor.good());
     host.add_process("200", ours.path());
     host.add_process("300", impostor.path());
@@ -185,7 +185,7 @@ TEST(RepairNetns, RepairsInPlace) {
     for (const std::string mode : {"REDIRECT", "TPROXY"}) {
       SCOPED_TRACE(base::cat(static_cast<int>(backend), ' ', mode));
       on_host([&](Host& host) {
-        const Namespace ours("10.9.0.2/24", "&& ip addr add fd00:9::2/64 dev eth0 nodad");
+        const PodNamespace ours("10.9.0.2/24", "&& ip addr add fd00:9::2/64 dev eth0 nodad");
         ASSERT_TRUE(ours.good());
         auto pod = broken_pod();
         pod.ips = {"10.9.0.2", "fd00:9::2"};
@@ -225,7 +225,7 @@ TEST(RepairNetns, RepairsInPlace) {
 TEST(RepairNetns, TheProbeDecides) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
+    const PodNamespace ours("10.9.0.2/24");
     ASSERT_TRUE(ours.good());
     host.mount(ours, "cni-1");
     // the rules will be right, and yet nothing arrives
@@ -247,7 +247,7 @@ TEST(RepairNetns, TheProbeDecides) {
 TEST(RepairNetns, AProxyThatListensAlreadyIsNoObstacle) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
+    const PodNamespace ours("10.9.0.2/24");
     ASSERT_TRUE(ours.good());
     host.mount(ours, "cni-1");
     InPlaceOptions options;
@@ -286,7 +286,7 @@ TEST(RepairNetns, AProxyThatListensAlreadyIsNoObstacle) {
 TEST(RepairNetns, SkipsWhatThePluginSkips) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
+    const PodNamespace ours("10.9.0.2/24");
     ASSERT_TRUE(ours.good());
     host.mount(ours, "cni-1");
     InPlaceOptions options;
@@ -311,8 +311,8 @@ TEST(RepairNetns, SkipsWhatThePluginSkips) {
 TEST(RepairNetns, ManyNamespacesAreEnteredOnceEach) {
   ICN_REQUIRE_ROOT();
   on_host([](Host& host) {
-    const Namespace ours("10.9.0.2/24");
-    const Namespace other("10.9.0.3/24");
+    const PodNamespace ours("10.9.0.2/24");
+    const PodNamespace other("10.9.0.3/24");
     ASSERT_TRUE(ours.good() && other.good());
     for (int pid = 1000; pid < 3000; ++pid) host.add_process(std::to_string(pid), other.path());
     host.add_process("900", ours.path());

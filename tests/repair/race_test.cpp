@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "repair/mesh.hpp"
-#include "repair/namespace.hpp"
+#include "support/pod_namespace.hpp"
 
 namespace {
 
@@ -15,7 +15,7 @@ using base::cat;
 using test_support::json;
 using test_support::mesh_pod;
 using test_support::MeshNode;
-using test_support::Namespace;
+using test_support::PodNamespace;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
@@ -84,7 +84,7 @@ class Node : public MeshNode {
 /// A pod whose init container really runs, in place of the kubelet.
 class RunningPod {
  public:
-  RunningPod(Node& node, const Namespace& sandbox, json pod)
+  RunningPod(Node& node, const PodNamespace& sandbox, json pod)
       : node_(node), sandbox_(sandbox), pod_(std::move(pod)) {
     node_.add(pod_);
   }
@@ -111,16 +111,16 @@ class RunningPod {
 
  private:
   Node& node_;
-  const Namespace& sandbox_;
+  const PodNamespace& sandbox_;
   json pod_;
   int runs_ = 0;
   std::string output_;
 };
 
-std::string rules_in(const Namespace& one) {
+std::string rules_in(const PodNamespace& one) {
   return one.run("sh -c 'nft list ruleset; iptables-legacy-save'");
 }
-void flush(const Namespace& one) {
+void flush(const PodNamespace& one) {
   (void)one.run("nft flush ruleset");
   (void)one.run("iptables-legacy -t nat -F");
   (void)one.run("iptables-legacy -t nat -X");
@@ -139,7 +139,7 @@ void expect_repaired(Node& node, int count, const std::string& found_by) {
 TEST(Race, DeleteModeDeletesThePod) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: delete");
     RunningPod pod(node, sandbox, mesh_pod("web-1", "u-1"));
@@ -161,7 +161,7 @@ TEST(Race, DeleteModeDeletesThePod) {
 TEST(Race, EvictionWaitsForTheDisruptionBudget) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: delete\nevict: true");
     node.server.set_eviction_status(429);
@@ -179,7 +179,7 @@ TEST(Race, EvictionWaitsForTheDisruptionBudget) {
 TEST(Race, LabelModeLabelsThePod) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: label\nlabel_key: example.org/broken\nlabel_value: yes-it-is");
     RunningPod pod(node, sandbox, mesh_pod("web-1", "u-1"));
@@ -196,7 +196,7 @@ TEST(Race, LabelModeLabelsThePod) {
 TEST(Race, OffModeDoesNothing) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: \"off\"");
     RunningPod pod(node, sandbox, mesh_pod("web-1", "u-1"));
@@ -216,8 +216,8 @@ TEST_P(RaceInPlace, ValidationPassesAfterwards) {
   ICN_REQUIRE_ROOT();
   const auto& trace = GetParam();
   on_machine([&] {
-    const Namespace sandbox("10.9.0.2/24");
-    const Namespace stranger("10.9.0.3/24");
+    const PodNamespace sandbox("10.9.0.2/24");
+    const PodNamespace stranger("10.9.0.3/24");
     ASSERT_TRUE(sandbox.good() && stranger.good());
     Node node("mode: repair");
     stranger.mount_at("/run/netns/cni-stranger");
@@ -251,7 +251,7 @@ INSTANTIATE_TEST_SUITE_P(, RaceInPlace, testing::Values("proc", "mounts", "resul
 TEST(Race, FoundByWhatThePluginReported) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     ::mkdir("/run/pods", 0755);
     sandbox.mount_at("/run/pods/web-1");
@@ -288,8 +288,8 @@ TEST(Race, FoundByWhatThePluginReported) {
 TEST(Race, RepairThenDeleteDeletesWhatBreaksAgain) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace first("10.9.0.2/24");
-    const Namespace second("10.9.0.3/24");
+    const PodNamespace first("10.9.0.2/24");
+    const PodNamespace second("10.9.0.3/24");
     ASSERT_TRUE(first.good() && second.good());
     Node node("mode: repair-then-delete");
     RunningPod healed(node, first, mesh_pod("healed", "u-1", "rs-1", {"10.9.0.2"}));
@@ -315,7 +315,7 @@ TEST(Race, RepairThenDeleteDeletesWhatBreaksAgain) {
 TEST(Race, InPlaceNeedsNoInstallation) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: repair");
     RunningPod pod(node, sandbox, mesh_pod("web-1", "u-1"));
@@ -330,7 +330,7 @@ TEST(Race, InPlaceNeedsNoInstallation) {
 TEST(Race, ARepairInPlaceIsNotRepeatedByTheNextRun) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace sandbox("10.9.0.2/24");
+    const PodNamespace sandbox("10.9.0.2/24");
     ASSERT_TRUE(sandbox.good());
     Node node("mode: repair");
     RunningPod pod(node, sandbox, mesh_pod("web-1", "u-1"));
@@ -351,8 +351,8 @@ TEST(Race, ARepairInPlaceIsNotRepeatedByTheNextRun) {
 TEST(Race, APathThatWasGivenToAnotherPodIsNotTrusted) {
   ICN_REQUIRE_ROOT();
   on_machine([] {
-    const Namespace ours("10.9.0.2/24");
-    const Namespace others("10.9.0.3/24");
+    const PodNamespace ours("10.9.0.2/24");
+    const PodNamespace others("10.9.0.3/24");
     ASSERT_TRUE(ours.good() && others.good());
     // what the cache says of our pod is out of date
     others.mount_at("/run/netns/cni-1");
@@ -376,7 +376,7 @@ TEST(Race, ARecreatedNamespaceOfTheSamePathGetsItsOwnRules) {
     int count = 0;
     // a pod of a StatefulSet, made anew: same name, path and address
     for (const std::string uid : {"u-1", "u-2"}) {
-      const Namespace sandbox("10.9.0.2/24");
+      const PodNamespace sandbox("10.9.0.2/24");
       ASSERT_TRUE(sandbox.good());
       sandbox.mount_at("/run/netns/cni-web-0");
       RunningPod pod(node, sandbox, mesh_pod("web-0", uid));

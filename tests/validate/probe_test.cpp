@@ -29,7 +29,7 @@ redirect::Config config_for_uid(std::uint32_t id) {
 }
 
 std::string text_of(const ProbeReport& report) {
-  return base::cat(report.ok ? "ok\n" : "failed\n", base::join(report.attempts, "\n"), "\n",
+  return base::cat(report.ok() ? "ok\n" : "failed\n", base::join(report.attempts, "\n"), "\n",
                    report.failure);
 }
 

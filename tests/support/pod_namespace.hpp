@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <string>
 
 #include "base/strings.hpp"
@@ -15,10 +16,12 @@
 
 namespace test_support {
 
-/// With an address on eth0, one end of a veth pair.
-class Namespace {
+/// With an address on eth0, one end of a veth pair; `extra` goes on in the shell's
+/// words ("&& ..."), `inside` in the process that stays there.
+class PodNamespace {
  public:
-  explicit Namespace(const std::string& address, const std::string& extra = "") {
+  explicit PodNamespace(const std::string& address, const std::string& extra = "",
+                        const std::function<bool()>& inside = nullptr) {
     int ready[2];
     if (::pipe(ready) != 0) return;
     pid_ = ::fork();
@@ -28,7 +31,8 @@ class Namespace {
           std::system(("ip link set lo up && ip link add eth0 type veth peer name eth0p && "
                        "ip addr add " +
                        address + " dev eth0 && ip link set eth0 up " + extra)
-                          .c_str()) == 0;
+                          .c_str()) == 0 &&
+          (!inside || inside());
       (void)!::write(ready[1], made ? "y" : "n", 1);
       for (;;) ::pause();
     }
@@ -38,16 +42,16 @@ class Namespace {
     ::close(ready[1]);
     good_ = answer == 'y';
   }
-  ~Namespace() {
+  ~PodNamespace() {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
   }
-  Namespace(const Namespace&) = delete;
-  Namespace& operator=(const Namespace&) = delete;
+  PodNamespace(const PodNamespace&) = delete;
+  PodNamespace& operator=(const PodNamespace&) = delete;
   [[nodiscard]] bool good() const { return good_; }
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] std::string path() const { return base::cat("/proc/", pid_, "/ns/net"); }
-  [[nodiscard]] std::string run(const std::string& command) const {
+  std::string run(const std::string& command) const {
     return support::shell(base::cat("nsenter -t ", pid_, " -n ", command));
   }
   [[nodiscard]] netns::NsId id() const {
