@@ -10,11 +10,11 @@
 #include "kube/pod_source.hpp"
 #include "netns/netns.hpp"
 
-// yaml-cpp's static initialisers, which istio-cni.ld takes out of the start of the
-// program; not there in a program linked without it.
+// Static initialisers of yaml-cpp and Asio, which istio-cni.ld takes out of the start
+// of the program; not there in a program linked without it.
 using Initialiser = void (*)();
-extern "C" [[gnu::weak]] const Initialiser yaml_init_start[];
-extern "C" [[gnu::weak]] const Initialiser yaml_init_end[];
+extern "C" [[gnu::weak]] const Initialiser lookup_init_start[];
+extern "C" [[gnu::weak]] const Initialiser lookup_init_end[];
 
 namespace istio_cni {
 namespace {
@@ -26,8 +26,8 @@ using base::Error;
 /// STATUS waits no longer than this for a busy agent.
 constexpr std::chrono::milliseconds status_connect{1000};
 
-bool init_yaml() {
-  for (const auto* each = yaml_init_start; each != yaml_init_end; ++each) (*each)();
+bool init_lookup() {
+  for (const auto* each = lookup_init_start; each != lookup_init_end; ++each) (*each)();
   return true;
 }
 
@@ -118,7 +118,7 @@ class RealEdges final : public Edges {
   }
 
   static base::Result<kube::Client> make_client(const cni::Netconf& conf, base::Deadline deadline) {
-    static const bool ready = init_yaml();
+    static const bool ready = init_lookup();
     (void)ready;
     auto config = kube::load_kubeconfig(conf.kubeconfig, deadline);
     if (!config) return std::move(config).error();
