@@ -19,7 +19,6 @@
 namespace istio_cnictl {
 namespace {
 
-using base::cat;
 using base::Errc;
 using base::Error;
 
