@@ -26,6 +26,7 @@ std::optional<T> exact(Bytes payload) {
 void MessageBuilder::begin(std::uint16_t type, std::uint16_t flags, std::uint32_t seq) {
   start_ = data_.size();
   nlmsghdr message{};
+  message.nlmsg_len = sizeof message;
   message.nlmsg_type = type;
   message.nlmsg_flags = static_cast<std::uint16_t>(flags | NLM_F_REQUEST);
   message.nlmsg_seq = seq;

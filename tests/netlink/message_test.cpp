@@ -59,6 +59,15 @@ TEST(MessageBuilder, SeveralMessagesAndNests) {
   EXPECT_FALSE(b.overflowed());
 }
 
+TEST(MessageBuilder, AMessageOfItsHeaderAloneIsOne) {
+  MessageBuilder b;
+  b.begin(1, 0);
+  const auto messages = split_messages(b.bytes());
+  ASSERT_TRUE(messages.ok());
+  ASSERT_THAT(*messages, SizeIs(1));
+  EXPECT_TRUE(messages->front().payload.empty());
+}
+
 TEST(MessageBuilder, TooLongAttributesAreNoticed) {
   const std::vector<std::uint8_t> half(40'000);
   MessageBuilder single;
