@@ -45,6 +45,12 @@ struct Payload {
   std::uint32_t reg = NFT_REG_1;
   bool operator==(const Payload&) const = default;
 };
+// Payload::offset of what we look at: in struct iphdr, in struct ipv6hdr, and in
+// struct tcphdr and struct udphdr alike
+inline constexpr std::uint32_t v4_source = 12, v4_destination = 16;
+inline constexpr std::uint32_t v6_source = 8, v6_destination = 24;
+inline constexpr std::uint32_t source_port = 0, destination_port = 2;
+
 /// reg = (reg & mask) ^ flip
 struct Bitwise {
   Data mask;

@@ -56,6 +56,14 @@ struct XtLayout {
 };
 const XtLayout& xt_layout(redirect::Family family);
 
+// XtLayout::invflags: those that both families share have the same values in
+// <linux/netfilter_ipv4/ip_tables.h> and <linux/netfilter_ipv6/ip6_tables.h>.
+inline constexpr std::uint8_t inv_in = 0x01;
+inline constexpr std::uint8_t inv_out = 0x02;
+inline constexpr std::uint8_t inv_source = 0x08;
+inline constexpr std::uint8_t inv_destination = 0x10;
+inline constexpr std::uint8_t inv_proto = 0x40;
+
 /// XT_ALIGN: sizes of matches and targets are multiples of this.
 std::size_t xt_align(std::size_t size);
 /// sizeof(xt_entry_match) == sizeof(xt_entry_target): size, name, revision.

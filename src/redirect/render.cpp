@@ -4,19 +4,14 @@
 #include <array>
 #include <map>
 
+#include "base/overloaded.hpp"
 #include "base/strings.hpp"
 
 namespace redirect {
 namespace {
 
 using base::cat;
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
+using base::Overloaded;
 
 std::string_view protocol_name(Protocol protocol) {
   return protocol == Protocol::tcp ? "tcp" : "udp";
