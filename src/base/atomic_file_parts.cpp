@@ -204,6 +204,19 @@ Status carry_attributes(const Existing& existing, int to, const WriteOptions& op
   return success();
 }
 
+bool has_attributes(const Existing& existing, int to, const WriteOptions& options) {
+  struct stat now {};
+  if (::fstat(to, &now) != 0) return false;
+  const bool replaces = existing.fd.valid();
+  const mode_t mode = replaces && !options.force_mode ? existing.info.st_mode : options.mode;
+  if ((now.st_mode & permission_bits) != (mode & permission_bits)) return false;
+  if (now.st_uid != (replaces ? existing.info.st_uid : ::geteuid()) ||
+      now.st_gid != (replaces ? existing.info.st_gid : ::getegid()))
+    return false;
+  const auto label = replaces ? label_of(existing.fd.get()) : std::nullopt;
+  return !label || label == label_of(to);
+}
+
 Result<Written> carry_mode(const Existing& existing, const WriteOptions& options,
                            const std::string& path) {
   if (!options.force_mode ||

@@ -1,4 +1,4 @@
-// What atomic_file.cpp and atomic_update.cpp are made of.
+// What atomic_file.cpp, atomic_update.cpp and spare.cpp are made of.
 #pragma once
 
 #include <sys/stat.h>
@@ -52,6 +52,10 @@ Result<Existing> open_existing(const Place& place);
 class Temporary {
  public:
   static Result<Temporary> create(const Place& place);
+  /// A file that has this name in the place's folder already.
+  static Temporary named(const Place& place, std::string name, UniqueFd fd) {
+    return {place, std::move(name), std::move(fd)};
+  }
   Temporary(Temporary&& other) noexcept
       : place_(other.place_), name_(std::exchange(other.name_, {})), fd_(std::move(other.fd_)) {}
   Temporary& operator=(Temporary&&) = delete;
@@ -81,6 +85,9 @@ class Temporary {
 /// Owner, group, label and mode of what is replaced.
 Status carry_attributes(const Existing& existing, int to, const WriteOptions& options,
                         const std::string& path);
+/// There is nothing that carry_attributes would change (without `existing`: `to` is
+/// this process's own).
+bool has_attributes(const Existing& existing, int to, const WriteOptions& options);
 
 /// For equal content: sets the mode where that is wanted.
 Result<Written> carry_mode(const Existing& existing, const WriteOptions& options,

@@ -217,9 +217,20 @@ Result<Updated> create(const Place& place, Temporary temporary, const RenameCall
   return changed(place);
 }
 
+/// The new file, flushed: the spare, or one that is written now.
+Result<Temporary> flushed(const Place& place, const Existing& existing, std::string_view content,
+                          const WriteOptions& options, Spare* spare) {
+  if (spare != nullptr)
+    if (auto taken = spare->take(place, existing, content, options)) return std::move(*taken);
+  auto temporary = detail::write_temporary(place, existing, TextSource(content), options);
+  if (!temporary) return temporary;
+  if (auto status = temporary->flush(); !status) return std::move(status).error();
+  return temporary;
+}
+
 Result<Updated> update_at(const Place& place, std::optional<std::string_view> basis,
                           std::string_view content, const WriteOptions& options,
-                          const RenameCall& rename) {
+                          const RenameCall& rename, Spare* spare) {
   auto existing = detail::open_existing(place);
   if (!existing) return std::move(existing).error();
   detail::remove_left_overs(place);
@@ -242,9 +253,8 @@ Result<Updated> update_at(const Place& place, std::optional<std::string_view> ba
     return Updated::overtaken;
   }
 
-  auto temporary = detail::write_temporary(place, *existing, wanted, options);
+  auto temporary = flushed(place, *existing, content, options, spare);
   if (!temporary) return std::move(temporary).error();
-  if (auto status = temporary->flush(); !status) return std::move(status).error();
   if (!basis) return create(place, std::move(*temporary), rename);
   // from here on its name may stand for another file
   if (auto status =
@@ -303,10 +313,10 @@ int rename_in_folder(int folder, const char* from, const char* to, unsigned flag
 
 Result<Updated> update_atomically(const std::string& path, std::optional<std::string_view> basis,
                                   std::string_view content, const WriteOptions& options,
-                                  const RenameCall& rename) {
+                                  const RenameCall& rename, Spare* spare) {
   auto place = detail::find_place(path, true);
   if (!place) return std::move(place).error();
-  auto updated = update_at(*place, basis, content, options, rename);
+  auto updated = update_at(*place, basis, content, options, rename, spare);
   if (!updated && place->path != path) return std::move(updated).error().wrap(path);
   return updated;
 }

@@ -20,6 +20,7 @@
 
 #include "base/atomic_file.hpp"
 #include "base/result.hpp"
+#include "base/spare.hpp"
 
 namespace base {
 
@@ -36,9 +37,11 @@ enum class Updated {
 /// As write_atomically, where the file's content is still `basis` (nullopt: there
 /// is no file), or is `content` already. Its temporary files also are never seen
 /// by a CNI runtime (".NAME.icn-XXXXXX-NEW-OLD", with checksums of both).
+/// Where `spare` is what would be written, it is taken instead.
 Result<Updated> update_atomically(const std::string& path, std::optional<std::string_view> basis,
                                   std::string_view content, const WriteOptions& options = {},
-                                  const RenameCall& rename = rename_in_folder);
+                                  const RenameCall& rename = rename_in_folder,
+                                  Spare* spare = nullptr);
 
 /// As remove_file, where the file's content is still `basis`.
 Result<Updated> remove_unchanged(const std::string& path, std::string_view basis,

@@ -87,8 +87,11 @@ base::Status BinaryStep::one(const std::string& folder, const Desired& desired, 
       there && known != good_.end() && known->second == *there)
     return base::success();
 
+  std::vector<std::string> ours{source_fingerprint_};
+  if (const auto* binary = store.record().find_binary(target))
+    ours.insert(ours.end(), binary->fingerprints.begin(), binary->fingerprints.end());
   std::optional<std::string> print;
-  if (auto found = fingerprint(target))
+  if (auto found = fingerprint(target, ours))
     print = std::move(*found);
   else if (found.error().code != Errc::not_found)
     return std::move(found).error();

@@ -177,7 +177,7 @@ base::Result<bool> ConfStep::write(const Desired& desired, const Choice& choice,
   } else {
     const auto basis =
         there == nullptr ? std::nullopt : std::optional<std::string_view>(there->content);
-    auto updated = base::update_atomically(path, basis, wanted, options, rename_);
+    auto updated = base::update_atomically(path, basis, wanted, options, rename_, &spare_);
     if (!updated) return std::move(updated).error();
     if (*updated == base::Updated::overtaken) return false;
     if (*updated == base::Updated::changed) pass.changed = true;
@@ -332,6 +332,15 @@ void ConfStep::look(const Desired& desired, const Store& store, Pass& pass) {
   auto folder = ConfFolder::read(desired.conf_dir);
   if (folder) report(desired, Choice{}, *folder, store.record().target, pass);
   pass.ready = false;
+}
+
+bool ConfStep::prepare(const Desired& desired, Store& store) {
+  const auto& target = store.record().target;
+  if (!target.empty())
+    if (const auto& content = store.last_good(target))
+      return spare_.prepare(cat(desired.conf_dir, "/", target), *content);
+  spare_.drop();
+  return false;
 }
 
 }  // namespace install

@@ -1,6 +1,10 @@
 #include "install/installer.hpp"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "base/atomic_file.hpp"
@@ -54,16 +58,17 @@ struct Installer::Impl {
       adopt = adopt || store.record() == Record{};
     }
     if (!std::exchange(recovered, true)) recover(desired, pass);
+    // Who takes us out begins with the entry, and a pod that starts without it is not
+    // redirected. So it goes back first while there is a plugin for it: with a wrong one,
+    // or none for a moment, the pod's start fails at worst, and is tried again.
+    const bool entry_first = !adopt && stood == desired && plugins_are_there(desired);
+    if (entry_first && !entry(desired, pass)) return pass;
     if (auto status = binaries.run(desired, store, adopt, pass); !status)
       return failed(desired, Step::binary, status.error(), std::move(pass));
     if (auto status = kubeconfig.run(desired, store, pass); !status)
       return failed(desired, Step::kubeconfig, status.error(), std::move(pass));
-    if (auto status = conf.run(desired, store, adopt, pass); !status) {
-      recovered = false;  // it may have had to leave something
-      pass.failure = Failure{Step::conf, status.error()};
-      pass.ready = false;
-      return pass;
-    }
+    if (!entry_first && !entry(desired, pass)) return pass;
+    stood = desired;
     adopt = false;
     if (!store.record().target.empty()) {
       auto record = store.record();
@@ -72,6 +77,23 @@ struct Installer::Impl {
         pass.warnings.push_back(status.error().message);
     }
     return pass;
+  }
+
+  /// False: the pass has failed.
+  bool entry(const Desired& desired, Pass& pass) {
+    auto status = conf.run(desired, store, adopt, pass);
+    if (status) return true;
+    recovered = false;  // it may have had to leave something
+    pass.failure = Failure{Step::conf, status.error()};
+    pass.ready = false;
+    return false;
+  }
+
+  static bool plugins_are_there(const Desired& desired) {
+    return std::all_of(desired.bin_dirs.begin(), desired.bin_dirs.end(),
+                       [](const std::string& folder) {
+                         return ::access(cat(folder, "/", cni::plugin_type).c_str(), X_OK) == 0;
+                       });
   }
 
   /// What a killed one left, before anything is decided by what is there.
@@ -97,6 +119,7 @@ struct Installer::Impl {
   ConfStep conf;
   bool adopt = false;  ///< the record was lost: what looks like ours is ours
   bool recovered = false;
+  std::optional<Desired> stood;  ///< what the last pass that succeeded brought about
 };
 
 Installer::Installer(std::string state_dir, base::RenameCall rename)
@@ -105,5 +128,9 @@ Installer::Installer(std::string state_dir, base::RenameCall rename)
 Installer::~Installer() = default;
 
 Pass Installer::reconcile(const Desired& desired) { return impl_->reconcile(desired); }
+
+bool Installer::prepare(const Desired& desired) {
+  return impl_->conf.prepare(desired, impl_->store);
+}
 
 }  // namespace install

@@ -86,6 +86,11 @@ class Installer {
   /// after the new ones stand.
   Pass reconcile(const Desired& desired);
 
+  /// For after a pass, when nothing waits for its result any more: gets ready what a
+  /// program that rewrites the list would have it replaced by, as flushing that then is
+  /// what takes the time (base/spare.hpp). True when something was written for it.
+  bool prepare(const Desired& desired);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
@@ -94,10 +99,12 @@ class Installer {
 /// Undoes what the record says: lists first, then kubeconfig, and the binary
 /// last, and only where no list of that folder names our plugin any more. Runs
 /// through all of it and returns every failure. Idempotent; without a record,
-/// nothing. `done`: what was taken out, for people, one line each.
+/// nothing; neither where another installer's plugin has taken the place of ours, as
+/// entry and kubeconfig are then its own. `done`: what was taken out, for people, one line each.
 struct Uninstalled {
   std::vector<std::string> done;
   std::vector<base::Error> failures;
+  bool left_to_another = false;  ///< whose plugin is in the place of ours: nothing was undone
 };
 Uninstalled uninstall(const std::string& state_dir,
                       const base::RenameCall& rename = base::rename_in_folder);

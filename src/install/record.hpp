@@ -108,8 +108,10 @@ class Store {
 
 /// Size and a checksum (FNV-1a, 64 bits) of a file: tells our copy from that of
 /// another agent, which is an accident and not an attack. Drops the pages it
-/// read. Errc::not_found when there is none.
-base::Result<std::string> fingerprint(const std::string& path);
+/// read. A file of a size that none of `known` has is not read (another agent's may have
+/// 100 MB), and its fingerprint is then equal to no other. Errc::not_found when there is none.
+base::Result<std::string> fingerprint(const std::string& path,
+                                      const std::vector<std::string>& known = {});
 
 /// Folders of `path`, parents first, that are missing; at most `levels`.
 /// Errc::not_found when more are.

@@ -29,15 +29,32 @@ struct Failure {
   throw Failure{{Errc::invalid_input, cat(file, ':', line, ':', column, ": ", problem)}};
 }
 
-[[noreturn]] void fail(std::string_view file, const toml::value& where, std::string_view problem) {
-  auto location = where.location();
-  fail(file, location.line(), location.column(), problem);
+struct Position {
+  std::size_t line = 1;
+  std::size_t column = 1;
+};
+
+#if TOML11_VERSION_MAJOR >= 4  // Fedora, EL 10
+Position position(const toml::source_location& where) {
+  return {where.first_line_number(), where.first_column_number()};
 }
 
-struct Position {
-  std::size_t line;
-  std::size_t column;
-};
+Position position(const toml::exception& error) {
+  const auto* syntax = dynamic_cast<const toml::syntax_error*>(&error);
+  if (syntax == nullptr || syntax->errors().empty() || syntax->errors().front().locations().empty())
+    return {};
+  return position(syntax->errors().front().locations().front().first);
+}
+#else  // Debian 12, EL 9
+Position position(const toml::source_location& where) { return {where.line(), where.column()}; }
+
+Position position(const toml::exception& error) { return position(error.location()); }
+#endif
+
+[[noreturn]] void fail(std::string_view file, const toml::value& where, std::string_view problem) {
+  const auto place = position(where.location());
+  fail(file, place.line, place.column, problem);
+}
 
 Position position(std::string_view text, std::size_t at) {
   auto before = text.substr(0, at);
@@ -128,8 +145,7 @@ class DepthCheck {
 /// than its numbers do: "WHAT", then pairs of " 12 | text" and "    |   ^--- why".
 [[noreturn]] void fail(std::string_view file, const toml::exception& error) {
   std::string_view drawing = error.what();
-  auto line = static_cast<std::size_t>(error.location().line());
-  auto column = static_cast<std::size_t>(error.location().column());
+  auto [line, column] = position(error);
   auto rows = base::split(drawing, '\n');
   auto problem = rows.front();
   if (auto end = problem.find("] "); problem.starts_with('[') && end != std::string_view::npos)

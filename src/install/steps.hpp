@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/atomic_update.hpp"
+#include "base/spare.hpp"
 #include "install/conf_folder.hpp"
 #include "install/installer.hpp"
 #include "install/plan.hpp"
@@ -50,6 +51,8 @@ class ConfStep {
   base::Status run(const Desired& desired, Store& store, bool adopt, Pass& pass);
   /// Only looks: what is there after an earlier step failed.
   void look(const Desired& desired, const Store& store, Pass& pass);
+  /// As Installer::prepare.
+  bool prepare(const Desired& desired, Store& store);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -76,6 +79,7 @@ class ConfStep {
                      const std::string& target, Pass& pass);
 
   base::RenameCall rename_;
+  base::Spare spare_;  ///< of the target
   std::map<std::string, Broken> broken_;
   std::string preempted_by_;
   bool seen_ = false;  ///< preempted_by_ is known

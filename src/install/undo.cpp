@@ -116,7 +116,7 @@ std::vector<std::string> recover_lists(const Place& place, const base::RenameCal
 }
 
 Undone remove_binary(const Binary& binary) {
-  auto there = fingerprint(binary.path);
+  auto there = fingerprint(binary.path, binary.fingerprints);
   if (!there) {
     if (there.error().code == Errc::not_found) return std::string();
     return std::move(there).error();
@@ -161,6 +161,10 @@ class Uninstaller {
                "istio-cni out of the CNI configuration by hand")});
     if (*found != Store::Found::good) return std::move(out_);
     record_ = store_.record();
+    if (const auto other = plugin_of_another(); !other.empty()) {
+      leave_to_another(other);
+      return std::move(out_);
+    }
     for (const auto& place : record_.places) lists(place);
     for (const auto& path : record_.kubeconfigs) note(remove_file(path));
     binaries();
@@ -196,6 +200,28 @@ class Uninstaller {
       else if (file.network->kind == cni::FileKind::list && !contains(place.edited, file.name))
         note(take_out_entry(place.conf_dir, file.name, rename_));
     }
+  }
+
+  /// A plugin that has taken the place of ours, and can run.
+  [[nodiscard]] std::string plugin_of_another() const {
+    for (const auto& binary : record_.binaries) {
+      const auto there = fingerprint(binary.path, binary.fingerprints);
+      const auto file = identity_at(binary.path);
+      if (there && !contains(binary.fingerprints, *there) && file && file->size > 0 &&
+          ::access(binary.path.c_str(), X_OK) == 0)
+        return binary.path;
+    }
+    return {};
+  }
+
+  /// The DaemonSet is back: entry and kubeconfig, even where we wrote them, have the
+  /// names that it uses, and it does not look at all of them again.
+  void leave_to_another(const std::string& plugin) {
+    out_.left_to_another = true;
+    out_.done.push_back(cat("left ", plugin,
+                            ", and the entry and kubeconfig that go with it: it is not the one "
+                            "that was installed, so another installer of istio-cni is in charge"));
+    note_failure(store_.remove());
   }
 
   static Undone remove_file(const std::string& path) {

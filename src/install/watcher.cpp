@@ -29,8 +29,10 @@ constexpr std::uint32_t event_mask = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MO
 constexpr std::uint32_t appears_or_goes = IN_CREATE | IN_DELETE | IN_MOVED_TO | IN_MOVED_FROM;
 constexpr int most_links = 40;
 
-/// The files that base::write_atomically makes on its way.
+/// The files that base::write_atomically makes on its way, and base::Spare, which have
+/// the kernel's name only: "#INODE".
 bool is_temporary(std::string_view name) {
+  if (name.starts_with('#')) return name.find_first_not_of("0123456789", 1) == name.npos;
   return name.starts_with('.') && name.find(".icn-") != std::string_view::npos;
 }
 

@@ -18,9 +18,7 @@
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
-#include <memory>
 #include <thread>
 #include <vector>
 
@@ -325,22 +323,8 @@ TEST(AtomicFile, FailureInTheMiddleLeavesEverythingAsItWas) {
   EXPECT_EQ(entries(dir.path()), (std::vector<std::string>{"big", "f"}));
 }
 
-/// In memory where that is possible: there a flush costs nothing.
-std::unique_ptr<TempDir> fast_dir() {
-  const char* set = std::getenv("TMPDIR");
-  const std::string before = set == nullptr ? "" : set;
-  if (::access("/dev/shm", W_OK | X_OK) == 0) ::setenv("TMPDIR", "/dev/shm", 1);
-  auto dir = std::make_unique<TempDir>();
-  if (set == nullptr)
-    ::unsetenv("TMPDIR");
-  else
-    ::setenv("TMPDIR", before.c_str(), 1);
-  return dir;
-}
-
 TEST(AtomicFile, ReadersNeverSeeAPart) {
-  const auto folder = fast_dir();
-  const auto& dir = *folder;
+  const auto dir = TempDir::fast();
   const auto path = dir.path("f");
   auto text = [](int round) {
     const auto number = std::to_string(round);

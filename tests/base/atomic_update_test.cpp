@@ -12,10 +12,8 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <random>
 #include <thread>
 #include <vector>
@@ -64,18 +62,6 @@ class Meddled {
   std::map<unsigned, int> refused_;
   std::size_t calls_ = 0;
 };
-
-/// In memory where that is possible: there a flush costs nothing.
-TempDir fast_dir() {
-  const char* set = std::getenv("TMPDIR");
-  const bool chosen = set == nullptr && ::access("/dev/shm", W_OK | X_OK) == 0 &&
-                      ::setenv("TMPDIR", "/dev/shm", 1) == 0;
-  const auto unset = [](const bool* mine) {
-    if (*mine) ::unsetenv("TMPDIR");
-  };
-  const std::unique_ptr<const bool, decltype(unset)> after(&chosen, unset);
-  return {};
-}
 
 class AtomicUpdate : public testing::Test {
  protected:
@@ -354,12 +340,17 @@ bool killed(const Body& body) {
 }
 
 TEST_F(AtomicUpdate, KilledAtEveryMomentTheNewestVersionIsStillThere) {
-  for (const bool removing : {false, true}) {
+  enum Way { written, from_spare, removed };
+  for (const auto way : {written, from_spare, removed}) {
     for (std::size_t versions = 0; versions <= 3; ++versions) {
       bool more = true;
       for (int moment = 0; more; ++moment) {
-        SCOPED_TRACE(cat(removing ? 1 : 0, " ", versions, " versions, moment ", moment));
+        SCOPED_TRACE(
+            cat("way ", static_cast<int>(way), ", ", versions, " versions, moment ", moment));
         for (const auto& entry : entries()) fs::remove(dir_.path(entry));
+        base::Spare spare;
+        peer("new");
+        if (way == from_spare) (void)spare.prepare(file_, "new");
         peer("version 0");
         std::vector<std::function<void()>> changes;
         for (std::size_t i = 1; i <= versions; ++i) changes.push_back(peers(cat("version ", i)));
@@ -367,8 +358,8 @@ TEST_F(AtomicUpdate, KilledAtEveryMomentTheNewestVersionIsStillThere) {
           Meddled meddled(changes);
           int now = 0;
           const auto call = until(moment, meddled, now);
-          (void)(removing ? remove_unchanged(file_, "version 0", call)
-                          : update_atomically(file_, "version 0", "new", {}, call));
+          (void)(way == removed ? remove_unchanged(file_, "version 0", call)
+                                : update_atomically(file_, "version 0", "new", {}, call, &spare));
         });
         // what the other program has written until then: one version per call
         const auto newest = std::min(versions, static_cast<std::size_t>(moment + 1) / 2);
@@ -433,7 +424,7 @@ TEST_F(AtomicUpdate, OnlyItsOwnLeftOversAreTouched) {
 
 class AtomicUpdateRace : public AtomicUpdate {
  protected:
-  AtomicUpdateRace() : AtomicUpdate(fast_dir) {}
+  AtomicUpdateRace() : AtomicUpdate(&TempDir::fast) {}
 };
 
 /// Two versions shortly after one another, again and again, and of each pair the

@@ -38,8 +38,10 @@ void foreign_rewrite(const Node& node) { node.rename_over("10-calico.conflist", 
     {
       Installer installer(node.state_dir());
       (void)installer.reconcile(node.desired);
+      (void)installer.prepare(node.desired);
       foreign_rewrite(node);
       (void)installer.reconcile(node.desired);
+      (void)installer.prepare(node.desired);
     }
     if (round % 2 == 0) (void)install::uninstall(node.state_dir());
   }

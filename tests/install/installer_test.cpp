@@ -669,6 +669,25 @@ TEST_F(InstallerTest, ADamagedOrNewerPluginIsReplaced) {
   EXPECT_FALSE(std::filesystem::exists(node_.plugin()));
 }
 
+TEST_F(InstallerTest, AnEntryThatAPeerTookOutIsBackBeforeAllElse) {
+  node_.conf("10-calico.conflist", calico);
+  ASSERT_TRUE(pass().ready);
+  const auto list = node_.conf("10-calico.conflist");
+  std::ofstream(node_.plugin()) << "the one of the DaemonSet";
+  node_.conf("10-calico.conflist", calico);
+  std::ofstream(node_.desired.plugin_binary).close();  // empty: nothing can be copied
+  auto result = pass();
+  ASSERT_TRUE(result.failure);
+  EXPECT_EQ(result.failure->step, Step::binary);
+  EXPECT_EQ(node_.conf("10-calico.conflist"), list);
+  // but no list is made to name a plugin that is not there
+  std::filesystem::remove(node_.plugin());
+  node_.conf("10-calico.conflist", calico);
+  result = pass();
+  ASSERT_TRUE(result.failure);
+  EXPECT_EQ(node_.conf("10-calico.conflist"), calico);
+}
+
 TEST_F(InstallerTest, APluginThatWasThereAlreadyIsNotOursToRemove) {
   node_.conf("10-calico.conflist", calico);
   std::filesystem::copy(node_.desired.plugin_binary, node_.plugin());
@@ -939,14 +958,32 @@ TEST_F(InstallerTest, ThePluginStaysWhileAListNamesIt) {
   EXPECT_FALSE(std::filesystem::exists(node_.plugin()));
 }
 
-TEST_F(InstallerTest, APluginOfAnotherAgentStays) {
+TEST_F(InstallerTest, WhatAnotherAgentHasTakenOverStays) {
   node_.conf("10-calico.conflist", calico);
   pass();
+  const auto list = node_.conf("10-calico.conflist");
   std::ofstream(node_.plugin()) << "the one of the DaemonSet";
-  const auto result = uninstall();
+  auto result = uninstall();
+  EXPECT_TRUE(result.left_to_another);
   EXPECT_THAT(result.failures, IsEmpty());
-  EXPECT_THAT(result.done, Contains(HasSubstr("not the one that was installed")));
+  EXPECT_THAT(result.done, ElementsAre(HasSubstr("another installer of istio-cni")));
   EXPECT_TRUE(std::filesystem::exists(node_.plugin()));
+  EXPECT_TRUE(std::filesystem::exists(node_.desired.kubeconfig_path));
+  EXPECT_EQ(node_.conf("10-calico.conflist"), list);
+  EXPECT_THAT(Node::names(node_.state_dir()), IsEmpty());
+  result = uninstall();
+  EXPECT_THAT(result.done, IsEmpty());
+}
+
+TEST_F(InstallerTest, ABrokenPluginIsNoTakingOver) {
+  node_.conf("10-calico.conflist", calico);
+  for (const bool empty : {true, false}) {
+    ASSERT_TRUE(restarted().ready);
+    std::filesystem::resize_file(node_.plugin(), empty ? 0 : 100);
+    ::chmod(node_.plugin().c_str(), empty ? 0755 : 0644);
+    EXPECT_FALSE(uninstall().left_to_another);
+    EXPECT_EQ(node_.conf("10-calico.conflist"), calico);
+  }
 }
 
 TEST_F(InstallerTest, UninstallGoesOnAfterAFailure) {

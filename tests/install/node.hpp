@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,18 +49,13 @@ inline const std::string bridge_conf = R"({
 }
 )";
 
-/// In memory where possible, as much is written and flushed.
-inline test_support::TempDir fast_temp_dir() {
-  static const bool chosen =
-      ::access("/dev/shm", W_OK) == 0 && ::setenv("TMPDIR", "/dev/shm", 0) == 0;
-  (void)chosen;
-  return {};
-}
-
 /// An empty node: folders, a plugin to install, no network.
 class Node {
  public:
-  Node() {
+  Node() : Node(std::nullopt) {}
+  /// On the disk that `parent` is on; else in memory, as much is written and flushed.
+  explicit Node(const std::optional<std::string>& parent)
+      : dir_(parent ? test_support::TempDir(*parent) : test_support::TempDir::fast()) {
     for (const auto* folder : {"/etc", "/etc/net.d", "/opt", "/opt/bin", "/run", "/state", "/src"})
       std::filesystem::create_directory(dir_.path() + folder);
     dir_.write("src/plugin", std::string(5000, 'p'), 0755);
@@ -126,7 +121,7 @@ class Node {
   install::Desired desired;
 
  private:
-  test_support::TempDir dir_{fast_temp_dir()};
+  test_support::TempDir dir_;
 };
 
 /// Exit status of a child that cannot do what it should.

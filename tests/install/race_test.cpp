@@ -328,6 +328,7 @@ TEST_F(RaceTest, OurOwnExchangeEndsTheEvents) {
                         if (++calls <= 2) node_.rename_over(list, version(calls));
                       }));
   EXPECT_TRUE(installer.reconcile(node_.desired).ready);
+  (void)installer.prepare(node_.desired);
   int passes = 0;
   pollfd state{watcher->fd(), POLLIN, 0};
   while (::poll(&state, 1, 100) == 1) {
@@ -338,6 +339,7 @@ TEST_F(RaceTest, OurOwnExchangeEndsTheEvents) {
     const auto result = installer.reconcile(node_.desired);
     EXPECT_FALSE(result.changed);
     EXPECT_FALSE(result.foreign);
+    (void)installer.prepare(node_.desired);
   }
   EXPECT_GT(passes, 0) << "the renames of the other program must be seen";
   EXPECT_EQ(node_.conf(list), with_entry(version(2)));

@@ -94,6 +94,13 @@ TEST_F(WatcherTest, WhatCountsInAFolder) {
        true},
       {"what the exchange took out", [&] { fs::remove(path("etc/cni/net.d/.new.icn-aB3xYz-0-1")); },
        false},
+      {"our spare",
+       [&] {
+         const base::UniqueFd fd(
+             ::open(path("etc/cni/net.d").c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+         ::fchmod(fd.get(), 0644);
+       },
+       false},
       {"watched file created", [&] { write("opt/bin/istio-cni"); }, true},
       {"watched file's mode", [&] { ::chmod(path("opt/bin/istio-cni").c_str(), 0); }, true},
       {"watched file removed", [&] { fs::remove(path("opt/bin/istio-cni")); }, true},
