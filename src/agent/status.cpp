@@ -41,6 +41,7 @@ Json json_of(const Change& change) {
   return Writer()
       .time("at", change.at)
       .value("ready", change.ready)
+      .value("inList", change.in_list)
       .line("sentence", change.sentence)
       .take();
 }
@@ -114,6 +115,8 @@ void read(Reader& from, const Json& json, Change& change) {
   Reader reader(json, "change");
   reader.time("at", change.at);
   reader.flag("ready", change.ready);
+  change.in_list = change.ready;
+  reader.flag("inList", change.in_list);
   reader.text("sentence", change.sentence);
   from.take(reader);
 }

@@ -27,6 +27,9 @@ using Time = std::chrono::system_clock::time_point;
 struct Change {
   Time at{};
   bool ready = false;
+  /// The list that the runtime loads named the plugin: it ran for the pods that
+  /// started, whether or not it could do its work. When absent, as `ready`.
+  bool in_list = false;
   std::string sentence;
 
   bool operator==(const Change&) const = default;

@@ -21,6 +21,7 @@
 #include "istio-cni-node/lookup_service.hpp"
 #include "istio-cni-node/memory.hpp"
 #include "istio-cni-node/metrics.hpp"
+#include "istio-cni-node/plugin_versions.hpp"
 #include "istio-cni-node/pod_cache.hpp"
 #include "istio-cni-node/readiness.hpp"
 #include "istio-cni-node/repair_service.hpp"
@@ -43,6 +44,8 @@ using std::chrono::seconds;
 constexpr milliseconds first_credential_wait{1000};
 constexpr seconds upkeep_interval{10};
 constexpr milliseconds stop_timeout{5000};
+/// Until a manager that did not read is told again.
+constexpr milliseconds notify_again{200};
 
 class Agent {
  public:
@@ -60,11 +63,13 @@ class Agent {
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         upkeep_(io_),
         first_pass_(io_),
-        watchdog_(io_) {}
+        watchdog_(io_),
+        notify_(io_) {}
 
   int run() {
     log_.info(cat("istio-cni-node ", ICN_VERSION, " starting"));
     warn_of_configuration(loaded_);
+    service_manager_.waits = [this] { tell_manager_later(); };
     wait_for_signal();
     feed_watchdog();
     discover();
@@ -148,6 +153,7 @@ class Agent {
     }
     installed_.desired = desired;
     installed_.pass = pass;
+    metrics_.plugin_versions(plugin_versions_.look(desired.bin_dirs));
     if (pass.foreign) {
       metrics_.foreign_rewrite(pass.peer);
       ++installed_.foreign_rewrites;
@@ -155,6 +161,7 @@ class Agent {
       installed_.last_peer = pass.peer;
     }
     facts_.installed = pass.ready && !pass.failure;
+    facts_.in_list = pass.ready || pass.gated;
     facts_.installation = pass.failure ? cat("installation failed: ", pass.failure->error.message)
                                        : install::describe(desired, pass);
     facts_.first_pass_done = true;
@@ -183,6 +190,7 @@ class Agent {
   void credential_changed() {
     const auto& reading = credentials_->last();
     if (reading) {
+      if (facts_.credential) watch_with_credential();
       facts_.credential.reset();
       metrics_.credential_expires((*reading)->expires);
       log_.info(cat("credential: ", (*reading)->place.what, ", ", (*reading)->place.path),
@@ -207,6 +215,16 @@ class Agent {
     return kube::host_node_name();
   }
 
+  /// What is said of the pods must not name a cause that is over.
+  void watch_with_credential() {
+    using Phase = kube::WatchState::Phase;
+    const auto& watch = cache_.watch();
+    if (!watch_ || watch.phase == Phase::watching) return;
+    cache_.error_is_over();
+    // at once, whatever its back-off was
+    if (watch.phase == Phase::waiting && !watch.synced) start_watch();
+  }
+
   void start_watch() {
     watched_node_ = node_name();
     kube::WatchOptions options;
@@ -229,6 +247,8 @@ class Agent {
 
   std::string metrics_text() {
     metrics_.api_requests(api_->requests());
+    for (const auto& [doubt, pods] : repair_.unredirected())
+      metrics_.unredirected(to_string(doubt), pods);
     if (watch_) metrics_.watch(watch_->state());
     return metrics_.text();
   }
@@ -283,7 +303,7 @@ class Agent {
 
   void tell_change(bool was_ready) {
     if (stopping_) return;
-    const logging::Fields fields{{"ISTIO_CNI_READY", health_.ready ? "1" : "0"}};
+    const auto fields = readiness_fields(health_.ready, facts_.in_list);
     // what stays unready is told once as a warning
     const bool news = !health_.ready && (was_ready || changes_.changes().size() == 1);
     log_.write(news ? logging::Level::warn : logging::Level::info, health_.sentence, fields);
@@ -323,6 +343,13 @@ class Agent {
     watchdog_.expires_after(*interval);
     watchdog_.async_wait([this](const boost::system::error_code& error) {
       if (!error) feed_watchdog();
+    });
+  }
+
+  void tell_manager_later() {
+    notify_.expires_after(notify_again);
+    notify_.async_wait([this](const boost::system::error_code& error) {
+      if (!error) service_manager_.retry();
     });
   }
 
@@ -418,6 +445,8 @@ class Agent {
   void uninstall() {
     const auto result = install::uninstall(config().state_dir);
     for (const auto& line : result.done) log_.info(line);
+    if (!result.done.empty() && !result.left_to_another)
+      log_.info(taken_out, readiness_fields(false, false));
     for (const auto& failure : result.failures)
       log_.error(failure.message, {{"MESSAGE_ID", message_id::uninstall_incomplete}});
     io_.stop();
@@ -456,6 +485,7 @@ class Agent {
   Health health_;
   ChangeLog changes_;
   Installed installed_;
+  PluginVersions plugin_versions_;
   bool stopping_ = false;
   std::uint64_t settled_ = 0;  ///< lists and watches, when memory was given back
   // each uses what stands above it
@@ -468,6 +498,7 @@ class Agent {
   asio::steady_timer upkeep_;
   asio::steady_timer first_pass_;
   asio::steady_timer watchdog_;
+  asio::steady_timer notify_;
 };
 
 }  // namespace

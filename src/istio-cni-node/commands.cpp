@@ -12,6 +12,7 @@
 #include "config/config.hpp"
 #include "install/installer.hpp"
 #include "istio-cni-node/agent.hpp"
+#include "istio-cni-node/status_report.hpp"
 #include "log/log.hpp"
 #include "log/message_id.hpp"
 
@@ -166,6 +167,8 @@ int uninstall_command(const Arguments& arguments) {
   const auto result = install::uninstall(outcome.loaded.config.state_dir);
   for (const auto& line : result.done) print(stdout, line + "\n");
   for (const auto& failure : result.failures) print(stderr, failure.message + "\n");
+  if (!result.done.empty() && !result.left_to_another)
+    logging::Logger("istio-cni-node").info(taken_out, readiness_fields(false, false));
   return result.failures.empty() ? 0 : 1;
 }
 

@@ -30,7 +30,9 @@ HttpResponse refusal_of(int status, std::string_view reason) {
 /// The path of a request target in origin or absolute form; empty for others.
 std::string_view path_of(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!boost::beast::iequals(target.substr(0, scheme.size()), scheme)) continue;
+    const auto start = target.substr(0, scheme.size());
+    if (!boost::beast::iequals({start.data(), start.size()}, {scheme.data(), scheme.size()}))
+      continue;
     const auto slash = target.find('/', scheme.size());
     target = slash == std::string_view::npos ? "/" : target.substr(slash);
   }

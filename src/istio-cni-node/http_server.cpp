@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -20,6 +19,7 @@
 #include <list>
 #include <utility>
 
+#include "asio/into.hpp"
 #include "istio-cni-node/listener.hpp"
 
 namespace istio_cni_node {
@@ -29,8 +29,8 @@ namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 using Protocol = asio::generic::stream_protocol;
 using boost::system::error_code;
+using icn_asio::into;
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds accept_pause{100};
 /// After the last answer the client's remaining bytes are read and dropped for
 /// this long and this far: closing on unread bytes would reset the connection,
@@ -122,8 +122,8 @@ struct HttpServer::Impl {
 
 asio::awaitable<void> HttpServer::Impl::accept(Self self, int family) {
   while (!self->closed) {
-    auto [failed] =
-        co_await self->listener.async_wait(asio::posix::stream_descriptor::wait_read, as_result);
+    error_code failed;
+    co_await self->listener.async_wait(asio::posix::stream_descriptor::wait_read, into(failed));
     if (self->closed) co_return;
     // one at a time: those accepted before get their turn in between
     base::UniqueFd fd(
@@ -134,7 +134,7 @@ asio::awaitable<void> HttpServer::Impl::accept(Self self, int family) {
     }
     if (!failed && passing(errno)) continue;
     self->pause.expires_after(accept_pause);
-    co_await self->pause.async_wait(as_result);
+    co_await self->pause.async_wait(into(failed));
   }
 }
 
@@ -216,8 +216,9 @@ asio::awaitable<bool> HttpServer::Impl::receive(Self self, Client client, HttpIn
   client->idle = between;
   if (between) client->idle_since = Clock::now();
   const auto size = std::min(client->bytes.size(), input->room());
-  auto [failed, count] =
-      co_await client->stream.async_read_some(asio::buffer(client->bytes.data(), size), as_result);
+  error_code failed;
+  const auto count = co_await client->stream.async_read_some(
+      asio::buffer(client->bytes.data(), size), into(failed));
   client->idle = false;
   if (failed || self->closed || client->late()) co_return false;
   if (between) client->allow(self->limits.request);
@@ -228,8 +229,8 @@ asio::awaitable<bool> HttpServer::Impl::receive(Self self, Client client, HttpIn
 asio::awaitable<bool> HttpServer::Impl::send(Self self, Client client, std::string head,
                                              std::string body) {
   const std::array<asio::const_buffer, 2> parts{asio::buffer(head), asio::buffer(body)};
-  auto [failed, count] = co_await asio::async_write(client->stream, parts, as_result);
-  (void)count;
+  error_code failed;
+  co_await asio::async_write(client->stream, parts, into(failed));
   co_return !failed && !self->closed;
 }
 
@@ -240,8 +241,9 @@ asio::awaitable<void> HttpServer::Impl::part(Self self, Client client) {
   client->idle = true;
   client->idle_since = Clock::now();
   for (std::size_t dropped = 0; dropped < linger_bytes;) {
-    auto [failed, count] =
-        co_await client->stream.async_read_some(asio::buffer(client->bytes), as_result);
+    error_code failed;
+    const auto count =
+        co_await client->stream.async_read_some(asio::buffer(client->bytes), into(failed));
     if (failed || self->closed || client->late()) co_return;
     dropped += count;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <optional>
@@ -118,6 +119,10 @@ struct InstallKeeper::Impl : std::enable_shared_from_this<Impl> {
       });
     }
     hooks.passed(desired, result);
+    // behind all that this pass leads to
+    asio::post(descriptor.get_executor(), [self = shared_from_this()] {
+      if (!self->stopped) self->installer.prepare(self->hooks.desired());
+    });
   }
 
   void report_foreign(const install::Desired& desired, const install::Pass& result,

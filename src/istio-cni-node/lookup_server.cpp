@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -21,6 +20,7 @@
 #include <optional>
 #include <utility>
 
+#include "asio/into.hpp"
 #include "base/strings.hpp"
 #include "istio-cni-node/listener.hpp"
 
@@ -33,10 +33,10 @@ using base::Error;
 using base::system_error;
 using base::UniqueFd;
 using boost::system::error_code;
+using icn_asio::into;
 using Clock = std::chrono::steady_clock;
 using Descriptor = asio::posix::stream_descriptor;
 
-constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr int backlog = 4096;
 /// Clients accepted before others get their turn.
 constexpr int accept_batch = 32;
@@ -127,7 +127,8 @@ struct LookupServer::Impl {
 
 asio::awaitable<void> LookupServer::Impl::accept(Self self) {
   while (!self->closed) {
-    auto [failed] = co_await self->listener.async_wait(Descriptor::wait_read, as_result);
+    error_code failed;
+    co_await self->listener.async_wait(Descriptor::wait_read, into(failed));
     if (self->closed) co_return;
     bool starved = static_cast<bool>(failed);
     for (int i = 0; i < accept_batch && self->clients.size() < self->limits.clients; ++i) {
@@ -142,7 +143,7 @@ asio::awaitable<void> LookupServer::Impl::accept(Self self) {
     const bool full = self->clients.size() >= self->limits.clients;
     if (!starved && !full) continue;
     self->pause.expires_at(full ? Clock::time_point::max() : Clock::now() + accept_pause);
-    co_await self->pause.async_wait(as_result);
+    co_await self->pause.async_wait(into(failed));
   }
 }
 
@@ -166,7 +167,8 @@ asio::awaitable<void> LookupServer::Impl::serve(Self self, ClientPtr client) {
     client->allow(self->limits.idle);
     // also when a message is there already: a client that sends without pause
     // takes turns with the others
-    auto [failed] = co_await client->socket.async_wait(Descriptor::wait_read, as_result);
+    error_code failed;
+    co_await client->socket.async_wait(Descriptor::wait_read, into(failed));
     if (failed || client->closed) co_return;
     auto& bytes = self->bytes;
     // MSG_TRUNC: the message's own length, whatever fits
@@ -217,7 +219,8 @@ asio::awaitable<void> LookupServer::Impl::ask(Self self, ClientPtr client, agent
   });
   if (client->answer || client->gone) co_return;
   client->watch();
-  co_await client->wake.async_wait(as_result);
+  error_code woken;
+  co_await client->wake.async_wait(into(woken));
   ++client->question;  // what comes now comes too late
 }
 
@@ -230,7 +233,8 @@ asio::awaitable<bool> LookupServer::Impl::send(Self self, ClientPtr client, std:
     // EPIPE: its last messages may still be there to be read
     if (sent >= 0 || errno == EPIPE) co_return true;
     if (errno != EAGAIN && errno != EINTR) co_return false;
-    auto [failed] = co_await client->socket.async_wait(Descriptor::wait_write, as_result);
+    error_code failed;
+    co_await client->socket.async_wait(Descriptor::wait_write, into(failed));
     if (failed || client->closed) co_return false;
   }
 }

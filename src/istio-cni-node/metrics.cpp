@@ -41,6 +41,7 @@ const Names backends{"nftables", "iptables", "none"};
 const Names lookup_sources{"cache", "api", "error"};
 const Names plugin_sources{"agent", "api"};
 const Names repair_types{"delete", "repair", "label"};
+const Names doubts{"broken", "add_failed", "unproven"};
 const Names repair_results{"success", "fail", "skip"};
 
 const Names& skip_reasons() {
@@ -193,6 +194,9 @@ struct Metrics::Impl {
   Gauge& pods_on_node = gauge("istio_cni_node_pods", "Pods on this node.").Add({});
   Gauge& mesh_pods =
       gauge("istio_cni_node_mesh_pods", "Pods on this node that belong to the mesh.").Add({});
+  Family<Gauge>& unredirected =
+      gauge("istio_cni_node_mesh_pods_unredirected",
+            "Mesh pods on this node that are not known to be redirected, by reason.");
   Follower api{counter("istio_cni_node_api_requests_total", "Requests to the API server.").Add({})};
   Family<Counter>& reloads =
       counter("istio_cni_node_config_reloads_total", "Reloads of the configuration by result.");
@@ -200,6 +204,7 @@ struct Metrics::Impl {
   OpenLabel reasons;
   std::chrono::steady_clock::time_point last_contact{};
   std::optional<std::chrono::system_clock::time_point> expiry;
+  std::set<std::string> plugin_versions;
   std::optional<double> start_time = read_start_time();
 };
 
@@ -227,6 +232,7 @@ void Metrics::Impl::zero_known_labels() {
   for (const auto source : lookup_sources) lookups.Add({{"source", std::string(source)}});
   for (const auto source : plugin_sources) plugin_lookups.Add({{"source", std::string(source)}});
   for (const auto* result : {"success", "failure"}) reloads.Add({{"result", result}});
+  for (const auto doubt : doubts) unredirected.Add({{"reason", std::string(doubt)}});
 }
 
 /// What is read when somebody asks, and what may be absent.
@@ -243,6 +249,18 @@ std::vector<MetricFamily> Metrics::Impl::read_now() const {
     add("istio_cni_node_credential_expiry_timestamp_seconds",
         "When the credential for the API server expires, in Unix time.",
         std::chrono::duration<double>(expiry->time_since_epoch()).count());
+  if (!plugin_versions.empty()) {
+    MetricFamily installed{"istio_cni_node_plugin_info",
+                           "1, with the version of the plugin that is installed.",
+                           MetricType::Gauge,
+                           {}};
+    for (const auto& version : plugin_versions) {
+      auto& metric = installed.metric.emplace_back();
+      metric.label = {{"version", version}};
+      metric.gauge.value = 1;
+    }
+    families.push_back(std::move(installed));
+  }
   if (const auto stats = read_process_stats()) {
     families.push_back(single("process_cpu_seconds_total",
                               "Total user and system CPU time spent in seconds.",
@@ -317,6 +335,14 @@ void Metrics::credential_expires(std::optional<std::chrono::system_clock::time_p
 void Metrics::pods(std::size_t on_node, std::size_t in_mesh) {
   impl_->pods_on_node.Set(static_cast<double>(on_node));
   impl_->mesh_pods.Set(static_cast<double>(in_mesh));
+}
+
+void Metrics::unredirected(std::string_view reason, std::size_t pods) {
+  impl_->unredirected.Add({{"reason", known(reason, doubts)}}).Set(static_cast<double>(pods));
+}
+
+void Metrics::plugin_versions(const std::set<std::string>& versions) {
+  impl_->plugin_versions = versions;
 }
 
 void Metrics::api_requests(std::uint64_t total) { impl_->api.follow(total); }

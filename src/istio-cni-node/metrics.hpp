@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,10 @@ class Metrics {
   void watch(const kube::WatchState& state);
   void credential_expires(std::optional<std::chrono::system_clock::time_point> when);
   void pods(std::size_t on_node, std::size_t in_mesh);
+  /// Reasons broken, add_failed, unproven: see unredirected.hpp.
+  void unredirected(std::string_view reason, std::size_t pods);
+  /// Of the copies in the runtimes' folders.
+  void plugin_versions(const std::set<std::string>& versions);
   void api_requests(std::uint64_t total);  ///< as the totals of watch()
   void reload(bool success);
 

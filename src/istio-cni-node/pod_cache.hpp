@@ -64,6 +64,9 @@ class PodCache : public kube::PodObserver {
               const std::string& uid) override;
   void watch_changed(const kube::WatchState& state) override;
 
+  /// The watch's last error is over, before the watch itself knows.
+  void error_is_over() { watch_.last_error.reset(); }
+
   /// The pod, when the cache can answer for it: the same uid, or, when the
   /// caller knows none, one that is not being deleted. Null otherwise.
   [[nodiscard]] const CachedPod* find(const agent::Lookup& lookup) const;

@@ -15,6 +15,7 @@ struct Facts {
   bool first_pass_done = false;
   std::string installation;               ///< install::describe of the last pass
   bool installed = false;                 ///< Pass::ready
+  bool in_list = false;                   ///< the runtime's first list names our plugin
   std::optional<base::Error> credential;  ///< why there is none
   kube::WatchState watch;
   std::size_t pods = 0;

@@ -54,6 +54,14 @@ class StateFile {
   std::optional<std::string> unwritten_;
 };
 
+/// What makes a pod a broken one, whether or not it is to be repaired.
+std::optional<repair::Criteria> criteria_of_any_pod(config::Repair repair) {
+  repair.label_selectors.clear();
+  repair.field_selectors.clear();
+  auto criteria = repair::make_criteria(repair);
+  return criteria ? std::optional(*std::move(criteria)) : std::nullopt;
+}
+
 repair::InPlaceOptions in_place_options(const config::Config& config) {
   repair::InPlaceOptions options;
   options.places = repair::places_below(config.host_root);
@@ -83,7 +91,7 @@ struct RepairService::Impl : repair::Jobs,
   void begin(const config::Config& config, std::string node_name);
   void tell(const CachedPod& pod);
   void replay();
-  void save(const std::string& json);
+  void save(std::string json, std::function<void()> then);
   void tell_change();
   [[nodiscard]] repair::Hooks hooks();
 
@@ -99,7 +107,8 @@ struct RepairService::Impl : repair::Jobs,
   bool telling = false;
   std::optional<std::pair<bool, std::string>> node;
   repair::InPlaceOptions options;
-  std::optional<Worker> namespaces;  ///< made when first needed
+  std::optional<repair::Criteria> any_pod;  ///< selectors aside
+  std::optional<Worker> namespaces;         ///< made when first needed
   std::optional<repair::ApiAdapter> api;
   std::optional<repair::Controller> controller;
 };
@@ -132,7 +141,9 @@ repair::Hooks RepairService::Impl::hooks() {
   hooks.duration = [this](std::chrono::duration<double> time) {
     metrics.repair_took(std::chrono::duration_cast<std::chrono::milliseconds>(time));
   };
-  hooks.save = [this](const std::string& json) { save(json); };
+  hooks.save = [this](std::string json, std::function<void()> then) {
+    save(std::move(json), std::move(then));
+  };
   hooks.changed = [this] { tell_change(); };
   return hooks;
 }
@@ -150,6 +161,7 @@ void RepairService::Impl::tell_change() {
 
 void RepairService::Impl::begin(const config::Config& config, std::string node_name) {
   options = in_place_options(config);
+  any_pod = criteria_of_any_pod(config.repair);
   if (!file) {
     const auto path = cat(config.state_dir, "/", repair::state_file_name);
     file = std::make_shared<StateFile>(path);
@@ -178,14 +190,16 @@ void RepairService::Impl::replay() {
   cache.for_each([this](const CachedPod& pod) { tell(pod); });
 }
 
-void RepairService::Impl::save(const std::string& json) {
-  file->set(json);
-  files.run([weak = weak_from_this(), to = file] {
-    return [weak, outcome = to->write()] {
+void RepairService::Impl::save(std::string json, std::function<void()> then) {
+  file->set(std::move(json));
+  files.run([weak = weak_from_this(), to = file, then = std::move(then)] {
+    return [weak, then, outcome = to->write()] {
       const auto self = weak.lock();
-      if (self && !outcome)
+      if (!self) return;
+      if (!outcome)
         self->log.warn(cat("a restart may repeat a repair: ", outcome.error().message),
                        {{"MESSAGE_ID", message_id::repair_record_failed}});
+      if (then) then();
     };
   });
 }
@@ -238,6 +252,7 @@ void RepairService::configure(const config::Config& config, std::string node_nam
     return;
   }
   impl_->options = in_place_options(config);
+  impl_->any_pod = criteria_of_any_pod(config.repair);
   auto criteria = repair::make_criteria(config.repair);
   if (!criteria) return;  // the configuration's own check has refused it
   impl_->controller->configure(config.repair, *std::move(criteria), std::move(node_name));
@@ -247,6 +262,22 @@ void RepairService::configure(const config::Config& config, std::string node_nam
 void RepairService::node_ready(bool ready, std::string reason) {
   impl_->node = {ready, reason};
   if (impl_->controller) impl_->controller->node_ready(ready, std::move(reason));
+}
+
+std::map<Doubt, std::size_t> RepairService::unredirected() const {
+  std::map<Doubt, std::size_t> counted{
+      {Doubt::broken, 0}, {Doubt::add_failed, 0}, {Doubt::unproven, 0}};
+  if (!impl_->any_pod) return counted;
+  const auto* records = impl_->controller ? &impl_->controller->state().pods : nullptr;
+  impl_->cache.for_each([&](const CachedPod& pod) {
+    const repair::Record* record = nullptr;
+    if (records != nullptr)
+      if (const auto found = records->find(pod.pod.uid); found != records->end())
+        record = &found->second;
+    const auto broken = repair::find_broken(pod.pod, *impl_->any_pod);
+    if (const auto one = doubt(pod, broken, record, impl_->any_pod->container)) ++counted[*one];
+  });
+  return counted;
 }
 
 std::uint64_t RepairService::repaired() const {

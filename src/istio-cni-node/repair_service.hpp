@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "config/config.hpp"
 #include "istio-cni-node/metrics.hpp"
 #include "istio-cni-node/pod_cache.hpp"
+#include "istio-cni-node/unredirected.hpp"
 #include "istio-cni-node/worker.hpp"
 #include "kube/api.hpp"
 #include "log/log.hpp"
@@ -40,6 +42,8 @@ class RepairService {
   std::function<void()> changed;
   [[nodiscard]] std::uint64_t repaired() const;
   [[nodiscard]] std::uint64_t held_back() const;
+  /// Pods by doubt, counted now, whatever repair.mode is and whichever pods it is for.
+  [[nodiscard]] std::map<Doubt, std::size_t> unredirected() const;
   /// Adds what was done about the pod of entry.uid, or what it waits for.
   void describe(agent::PodEntry& entry) const;
 

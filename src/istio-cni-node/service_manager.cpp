@@ -2,9 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
@@ -21,8 +24,28 @@ using base::cat;
 /// systemd drops messages above PIPE_BUF.
 constexpr std::size_t max_status = 2048;
 
-/// A failure is nothing the agent could act on: the manager is gone or is none.
-void tell(const std::string& message) { (void)::sd_notify(0, message.c_str()); }
+constexpr std::string_view reloading_line = "RELOADING=1\n";
+
+/// As sd_notify(3), which would wait while the manager's queue is full. False when
+/// it is, or something else passes by itself. Any other failure is nothing the agent
+/// could act on: the manager is gone or is none.
+bool send_now(std::string_view message) {
+  const char* name = std::getenv("NOTIFY_SOCKET");
+  const std::string_view path = name == nullptr ? "" : name;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() < 2 || path.size() >= sizeof address.sun_path) return true;
+  if (path.front() != '/' && path.front() != '@') return true;
+  path.copy(address.sun_path, path.size());
+  if (path.front() == '@') address.sun_path[0] = '\0';  // an abstract one has no end
+  const auto size = offsetof(sockaddr_un, sun_path) + path.size() + (path.front() == '/' ? 1 : 0);
+  const base::UniqueFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return false;
+  const auto sent =
+      ::sendto(fd.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL,
+               reinterpret_cast<const sockaddr*>(&address), static_cast<socklen_t>(size));
+  return sent >= 0 || (errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM);
+}
 
 std::uint64_t monotonic_micros() {
   timespec now{};
@@ -42,6 +65,23 @@ void free_names(char** names) {
 
 }  // namespace
 
+bool ServiceManager::send_waiting() {
+  for (; !waiting_.empty(); waiting_.pop_front())
+    if (!send_now(waiting_.front())) return false;
+  if (status_waits_ && !send_now(cat("STATUS=", status_))) return false;
+  status_waits_ = false;
+  return true;
+}
+
+void ServiceManager::retry() {
+  if (!send_waiting() && waits) waits();
+}
+
+void ServiceManager::tell(std::string message) {
+  waiting_.push_back(std::move(message));
+  retry();
+}
+
 void ServiceManager::ready() {
   if (std::exchange(ready_, true)) return;
   tell("READY=1");
@@ -54,11 +94,17 @@ void ServiceManager::status(std::string_view text) {
       clean.begin(), clean.end(), [](char c) { return (c >= 0 && c < ' ') || c == '\x7f'; }, ' ');
   if (clean == status_) return;
   status_ = std::move(clean);
-  tell(cat("STATUS=", status_));
+  status_waits_ = true;
+  retry();
 }
 
 void ServiceManager::reloading() {
-  if (ready_) tell(cat("RELOADING=1\nMONOTONIC_USEC=", monotonic_micros()));
+  if (!ready_) return;
+  // a reload that nobody has heard of is part of this one
+  waiting_.erase(std::find_if(waiting_.begin(), waiting_.end(),
+                              [](const auto& one) { return one.starts_with(reloading_line); }),
+                 waiting_.end());
+  tell(cat(reloading_line, "MONOTONIC_USEC=", monotonic_micros()));
 }
 
 void ServiceManager::reloaded() {
@@ -67,7 +113,7 @@ void ServiceManager::reloaded() {
 
 void ServiceManager::stopping() { tell("STOPPING=1"); }
 
-void ServiceManager::alive() { tell("WATCHDOG=1"); }
+void ServiceManager::alive() { (void)send_now("WATCHDOG=1"); }
 
 std::optional<std::chrono::microseconds> ServiceManager::watchdog_interval() {
   std::uint64_t micros = 0;

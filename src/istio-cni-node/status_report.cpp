@@ -23,13 +23,17 @@ std::string_view name_of(kube::WatchState::Phase phase) {
 }  // namespace
 
 bool ChangeLog::note(const Facts& facts, const Health& health, agent::Time now) {
-  auto key = base::cat(health.ready ? "1" : "0", facts.installation, '\0',
-                       facts.credential ? facts.credential->message : "");
+  auto key = base::cat(health.ready ? "1" : "0", facts.in_list ? "1" : "0", facts.installation,
+                       '\0', facts.credential ? facts.credential->message : "");
   if (key == last_) return false;
   last_ = std::move(key);
   if (changes_.size() == kept) changes_.erase(changes_.begin());
-  changes_.push_back({now, health.ready, health.sentence});
+  changes_.push_back({now, health.ready, facts.in_list, health.sentence});
   return true;
+}
+
+logging::Fields readiness_fields(bool ready, bool in_list) {
+  return {{"ISTIO_CNI_READY", ready ? "1" : "0"}, {"ISTIO_CNI_IN_LIST", in_list ? "1" : "0"}};
 }
 
 agent::Status status_report(const StatusParts& parts) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/status.hpp"
@@ -11,6 +12,7 @@
 #include "istio-cni-node/pod_cache.hpp"
 #include "istio-cni-node/readiness.hpp"
 #include "kube/credentials.hpp"
+#include "log/log.hpp"
 
 namespace istio_cni_node {
 
@@ -28,6 +30,11 @@ class ChangeLog {
   std::vector<agent::Change> changes_;
   std::string last_;
 };
+
+/// For the journal, where istio-cnictl explain reads how it was when a pod started.
+logging::Fields readiness_fields(bool ready, bool in_list);
+/// What is told with them when nothing is installed any more.
+inline constexpr std::string_view taken_out = "Not ready: taken out of this node";
 
 /// The last pass of the installation.
 struct Installed {

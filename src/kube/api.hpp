@@ -33,6 +33,8 @@ struct ApiRequest {
   std::string target;        ///< path and query, percent-encoded, below the base path
   std::string content_type;  ///< of `body`
   std::string body;
+  /// Called each time before it goes out: what fails without has had no effect.
+  std::function<void()> sending = {};
 };
 
 /// Up to four kept-alive connections, made when needed; requests beyond that

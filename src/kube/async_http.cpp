@@ -5,7 +5,6 @@
 #include <openssl/err.h>
 #include <sys/socket.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/ssl/error.hpp>
@@ -21,6 +20,7 @@
 #include <cstring>
 #include <vector>
 
+#include "asio/into.hpp"
 #include "base/strings.hpp"
 #include "kube/resolve.hpp"
 
@@ -35,9 +35,9 @@ using base::Deadline;
 using base::Errc;
 using base::Error;
 using boost::system::error_code;
+using icn_asio::into;
 using Tcp = asio::ip::tcp;
 
-constexpr auto in_tuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t chunk_size = max_header_size;  // so that a whole header fits
 
 Error stopped_error() { return {Errc::unavailable, "stopped"}; }
@@ -212,7 +212,8 @@ Task<base::Result<std::vector<Address>>> HttpConnection::Impl::addresses(Deadlin
     late = true;
     if (lookup) lookup->cancel();
   });
-  auto [failure] = co_await lookup->async_wait(asio::posix::stream_descriptor::wait_read, in_tuple);
+  error_code failure;
+  co_await lookup->async_wait(asio::posix::stream_descriptor::wait_read, into(failure));
   guard.reset();
   lookup.reset();
   if (closed) co_return stopped_error();
@@ -232,7 +233,8 @@ Task<base::Status> HttpConnection::Impl::connect_to(Address address, Deadline de
   if (ignored) co_return connect_failure(config, ignored.value());
   set_socket_options(tcp.socket().native_handle());
   tcp.expires_after(deadline.left());
-  auto [failure] = co_await tcp.async_connect(endpoint, in_tuple);
+  error_code failure;
+  co_await tcp.async_connect(endpoint, into(failure));
   if (closed) co_return stopped_error();
   if (failure == beast::error::timeout) co_return connect_timeout(config);
   if (failure) co_return connect_failure(config, failure.value());
@@ -241,18 +243,24 @@ Task<base::Status> HttpConnection::Impl::connect_to(Address address, Deadline de
 
 Task<base::Status> HttpConnection::Impl::handshake(Deadline deadline) {
   const auto& config = credential->client;
-  Ssl ssl(SSL_new(context.get()));
-  if (!ssl) co_return Error{Errc::io, cat("TLS: ", ssl_reason())};
+  SSL_CTX_up_ref(context.get());
+  asio::ssl::context shared(context.get());  // gives that reference back
+  try {
+    tls.emplace(tcp, shared);
+  } catch (const boost::system::system_error& error) {
+    co_return Error{Errc::io, cat("TLS: ", error.what())};
+  }
+  auto* ssl = tls->native_handle();
   static constexpr unsigned char protocols[] = "\x08http/1.1";
-  SSL_set_alpn_protos(ssl.get(), protocols, sizeof protocols - 1);
-  auto named = set_server_name(ssl.get(), config);
+  SSL_set_alpn_protos(ssl, protocols, sizeof protocols - 1);
+  auto named = set_server_name(ssl, config);
   if (!named) co_return named;
-  tls.emplace(tcp, ssl.release());
   tcp.expires_after(deadline.left());
-  auto [failure] = co_await tls->async_handshake(asio::ssl::stream_base::client, in_tuple);
+  error_code failure;
+  co_await tls->async_handshake(asio::ssl::stream_base::client, into(failure));
   if (closed) co_return stopped_error();
   if (!failure) co_return base::success();
-  auto verdict = SSL_get_verify_result(tls->native_handle());
+  auto verdict = SSL_get_verify_result(ssl);
   if (failure.category() == asio::error::get_ssl_category() && verdict != X509_V_OK)
     co_return verify_failure(config, verdict);
   co_return stream_error(failure).wrap("TLS handshake");
@@ -282,8 +290,13 @@ Task<base::Status> HttpConnection::connect(Deadline deadline) {
 
 Task<std::tuple<error_code, std::size_t>> HttpConnection::Impl::read_some(
     asio::mutable_buffer buffer) {
-  if (tls) co_return co_await tls->async_read_some(buffer, in_tuple);
-  co_return co_await tcp.async_read_some(buffer, in_tuple);
+  error_code failure;
+  std::size_t got = 0;
+  if (tls)
+    got = co_await tls->async_read_some(buffer, into(failure));
+  else
+    got = co_await tcp.async_read_some(buffer, into(failure));
+  co_return std::make_tuple(failure, got);
 }
 
 Task<base::Status> HttpConnection::Impl::read_answer(AnswerSink& sink) {
@@ -353,13 +366,10 @@ Task<base::Status> HttpConnection::exchange(std::string request, AnswerSink& sin
   if (self.closed) co_return stopped_error();
   self.tcp.expires_after(sink.deadline().left());
   error_code failure;
-  std::size_t sent = 0;
-  if (self.tls) {
-    std::tie(failure, sent) =
-        co_await asio::async_write(*self.tls, asio::buffer(request), in_tuple);
-  } else {
-    std::tie(failure, sent) = co_await asio::async_write(self.tcp, asio::buffer(request), in_tuple);
-  }
+  if (self.tls)
+    co_await asio::async_write(*self.tls, asio::buffer(request), into(failure));
+  else
+    co_await asio::async_write(self.tcp, asio::buffer(request), into(failure));
   if (self.closed) co_return stopped_error();
   if (failure) co_return stream_error(failure);
   auto status = co_await self.read_answer(sink);
@@ -405,7 +415,8 @@ Task<void> Conversation::sleep(std::chrono::milliseconds span) {
   auto signal = std::make_shared<Signal>(executor_);
   signal_ = signal;
   signal->timer.expires_after(span);
-  (void)co_await signal->timer.async_wait(in_tuple);
+  error_code woken;
+  co_await signal->timer.async_wait(into(woken));
   signal_.reset();
 }
 
@@ -418,7 +429,8 @@ Task<base::Result<CredentialPtr>> Conversation::credential(Deadline deadline) {
     signal->result.emplace(std::move(result));
     signal->timer.cancel();
   });
-  if (!signal->result) (void)co_await signal->timer.async_wait(in_tuple);
+  error_code woken;
+  if (!signal->result) co_await signal->timer.async_wait(into(woken));
   signal_.reset();
   if (stopped_) co_return stopped_error();
   if (!signal->result) co_return Error{Errc::timeout, "credential: not available in time"};
@@ -460,6 +472,7 @@ Task<base::Status> Conversation::perform(const ApiRequest& request, AnswerSink& 
     auto held = connection;
     auto text = request_text(config, request);
     ++sent_;
+    if (request.sending) request.sending();
     auto status = co_await held->exchange(std::move(text), sink);
     if (stopped_) co_return stopped_error();
     if (!held->reusable()) connection.reset();

@@ -1,23 +1,14 @@
 #include "kube/exec.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <ctime>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
-#include "base/fd.hpp"
 #include "base/json.hpp"
+#include "base/program.hpp"
 #include "base/strings.hpp"
 #include "base/time.hpp"
 
@@ -30,7 +21,6 @@ using base::Error;
 using Clock = std::chrono::system_clock;
 
 constexpr std::size_t max_output = std::size_t{1} << 20;
-constexpr std::size_t max_complaint = 2048;
 
 struct Cache {
   std::mutex mutex;
@@ -40,72 +30,6 @@ struct Cache {
 Cache& cache() {
   static Cache instance;
   return instance;
-}
-
-/// A started plugin; kills and reaps it when it goes out of scope.
-class Child {
- public:
-  explicit Child(pid_t pid) : pid_(pid) {}
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child() {
-    if (pid_ <= 0) return;
-    ::kill(-pid_, SIGKILL);
-    while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
-  /// The wait status, or nullopt when the deadline passed first.
-  std::optional<int> wait(base::Deadline deadline) {
-    for (;;) {
-      int status = 0;
-      auto done = ::waitpid(pid_, &status, WNOHANG);
-      if (done == pid_ || (done < 0 && errno != EINTR)) {
-        pid_ = -1;
-        // Somebody else reaped it: how it ended is lost, what it printed is not.
-        return done < 0 ? 0 : status;
-      }
-      if (deadline.passed()) return std::nullopt;
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-  }
-
- private:
-  pid_t pid_;
-};
-
-struct SpawnSetup {
-  SpawnSetup() {
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawnattr_init(&attributes);
-  }
-  SpawnSetup(const SpawnSetup&) = delete;
-  SpawnSetup& operator=(const SpawnSetup&) = delete;
-  ~SpawnSetup() {
-    ::posix_spawn_file_actions_destroy(&actions);
-    ::posix_spawnattr_destroy(&attributes);
-  }
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-};
-
-struct Pipe {
-  base::UniqueFd read;
-  base::UniqueFd write;
-};
-
-base::Result<Pipe> make_pipe() {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return base::system_error("pipe", errno);
-  Pipe made{base::UniqueFd(ends[0]), base::UniqueFd(ends[1])};
-  ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-  return made;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  for (auto& text : strings) out.push_back(text.data());
-  out.push_back(nullptr);
-  return out;
 }
 
 std::vector<std::string> environment(const ExecConfig& config) {
@@ -126,80 +50,14 @@ std::vector<std::string> environment(const ExecConfig& config) {
   return out;
 }
 
-/// Appends what is there to read; false at the end of the stream.
-bool drain(int fd, std::string& out, std::size_t limit, bool& overflow) {
-  char buffer[16384];
-  for (;;) {
-    auto got = ::read(fd, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return errno == EAGAIN;
-    if (got == 0) return false;
-    auto room = std::min(limit - out.size(), static_cast<std::size_t>(got));
-    out.append(buffer, room);
-    if (room < static_cast<std::size_t>(got)) overflow = true;
-    if (overflow) return true;
-  }
-}
-
 base::Result<std::string> run(const ExecConfig& config, base::Deadline deadline) {
-  auto output = make_pipe();
-  if (!output) return std::move(output).error();
-  auto complaints = make_pipe();
-  if (!complaints) return std::move(complaints).error();
-
-  SpawnSetup setup;
-  ::posix_spawn_file_actions_addopen(&setup.actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&setup.actions, output->write.get(), 1);
-  ::posix_spawn_file_actions_adddup2(&setup.actions, complaints->write.get(), 2);
-  sigset_t set;
-  ::sigemptyset(&set);
-  ::posix_spawnattr_setsigmask(&setup.attributes, &set);
-  ::sigaddset(&set, SIGPIPE);
-  ::posix_spawnattr_setsigdefault(&setup.attributes, &set);
-  ::posix_spawnattr_setpgroup(&setup.attributes, 0);
-  ::posix_spawnattr_setflags(
-      &setup.attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  std::vector<std::string> arguments{config.command};
-  arguments.insert(arguments.end(), config.args.begin(), config.args.end());
-  auto variables = environment(config);
-  auto argv = pointers(arguments);
-  auto envp = pointers(variables);
-  pid_t pid = -1;
-  if (int failure = ::posix_spawnp(&pid, config.command.c_str(), &setup.actions, &setup.attributes,
-                                   argv.data(), envp.data());
-      failure != 0)
-    return base::system_error("cannot be started", failure);
-  Child child(pid);
-  output->write.reset();
-  complaints->write.reset();
-
-  std::string out;
-  std::string complaint;
-  auto timed_out = [] { return Error{Errc::timeout, "no answer in time"}; };
-  while (output->read.valid()) {
-    pollfd waits[2] = {{output->read.get(), POLLIN, 0}, {complaints->read.get(), POLLIN, 0}};
-    ::poll(waits, 2, deadline.poll_timeout());
-    if (deadline.passed()) return timed_out();
-    bool overflow = false;
-    if (waits[0].revents != 0 && !drain(output->read.get(), out, max_output, overflow))
-      output->read.reset();
-    if (overflow) return Error{Errc::invalid_input, cat("prints more than ", max_output, " bytes")};
-    // Only the beginning of the complaint is kept, but all of it is taken.
-    std::string more;
-    if (waits[1].revents != 0 && complaints->read.valid() &&
-        !drain(complaints->read.get(), more, max_output, overflow))
-      complaints->read.reset();
-    complaint.append(more, 0, max_complaint - std::min(max_complaint, complaint.size()));
-  }
-  auto status = child.wait(deadline);
-  if (!status) return timed_out();
-  if (*status == 0) return out;
-  bool overflow = false;
-  if (complaints->read.valid()) drain(complaints->read.get(), complaint, max_complaint, overflow);
-  auto how = WIFSIGNALED(*status) ? cat("killed by signal ", WTERMSIG(*status))
-                                  : cat("exit status ", WEXITSTATUS(*status));
-  auto said = base::trim(complaint);
-  return Error{Errc::unavailable, said.empty() ? how : cat(how, ": ", base::quote(said, 300))};
+  auto end =
+      base::run_program({config.command, config.args, environment(config), max_output}, deadline);
+  if (!end) return std::move(end).error();
+  if (end->status == 0) return std::move(end->output);
+  const auto said = base::trim(end->complaints);
+  return Error{Errc::unavailable,
+               said.empty() ? end->how() : cat(end->how(), ": ", base::quote(said, 300))};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <random>
 
+#include "base/percent_encode.hpp"
 #include "base/strings.hpp"
 #include "kube/async_http.hpp"
 #include "kube/json_splitter.hpp"
@@ -18,31 +19,13 @@ using base::cat;
 using base::Deadline;
 using base::Errc;
 using base::Error;
+using base::percent_encode;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using Phase = WatchState::Phase;
 
 /// A watch that ends before this, and before any event, was not worth its request.
 constexpr std::chrono::seconds short_watch{1};
-
-/// For one value in a query.
-std::string percent_encode(std::string_view text) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  std::string out;
-  for (char c : text) {
-    bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                 c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
-      out.push_back(c);
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out.push_back('%');
-    out.push_back(digits[byte >> 4]);
-    out.push_back(digits[byte & 15]);
-  }
-  return out;
-}
 
 /// What a status other than 200 means.
 Error status_error(std::string_view what, int status, const ListHead& body) {

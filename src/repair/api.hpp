@@ -27,6 +27,9 @@ struct Reply {
   };
   Kind kind = Kind::done;
   std::string cause;  ///< unless done: one line
+  /// Not said to be done, and yet it may have been: it was sent, and the answer is
+  /// lost (or speaks of a second try).
+  bool maybe_done = false;
 };
 
 /// `done` is called once, later, on the same thread.

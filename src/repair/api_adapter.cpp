@@ -1,5 +1,6 @@
 #include "repair/api_adapter.hpp"
 
+#include <memory>
 #include <utility>
 
 #include "repair/api_body.hpp"
@@ -7,10 +8,13 @@
 namespace repair {
 
 void ApiAdapter::send(kube::ApiRequest request, bool eviction, Done done) {
-  client_.request(std::move(request), base::Deadline::after(timeout_),
-                  [eviction, done = std::move(done)](const base::Result<kube::Response>& answer) {
-                    done(reply_of(answer, eviction));
-                  });
+  const auto sent = std::make_shared<int>(0);
+  request.sending = [sent] { ++*sent; };
+  client_.request(
+      std::move(request), base::Deadline::after(timeout_),
+      [eviction, sent, done = std::move(done)](const base::Result<kube::Response>& answer) {
+        done(reply_of(answer, eviction, *sent));
+      });
 }
 
 void ApiAdapter::remove(const Target& target, Done done) {

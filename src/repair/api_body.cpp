@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.hpp"
+#include "base/percent_encode.hpp"
 #include "base/strings.hpp"
 #include "base/time.hpp"
 
@@ -11,38 +12,23 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using base::cat;
+using base::percent_encode;
 using Method = kube::ApiRequest::Method;
 
 constexpr std::string_view json_type = "application/json";
 constexpr std::string_view merge_patch_type = "application/merge-patch+json";
-
-/// Names come from the API and are plain; one that is not stays in its place.
-std::string encode(std::string_view text) {
-  static constexpr std::string_view digits = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_';
-    if (plain) {
-      out.push_back(c);
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out.append({'%', digits[byte >> 4U], digits[byte & 15U]});
-    }
-  }
-  return out;
-}
 
 std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string pod_path(const Target& target, std::string_view sub = "") {
-  return cat("/api/v1/namespaces/", encode(target.name_space), "/pods/", encode(target.name), sub);
+  return cat("/api/v1/namespaces/", percent_encode(target.name_space), "/pods/",
+             percent_encode(target.name), sub);
 }
 
 std::string events_path(const std::string& name_space) {
-  return cat("/api/v1/namespaces/", encode(name_space), "/events");
+  return cat("/api/v1/namespaces/", percent_encode(name_space), "/events");
 }
 
 Json preconditions(const Target& target) {
@@ -85,7 +71,10 @@ kube::ApiRequest evict_request(const Target& target) {
 
 kube::ApiRequest label_request(const Target& target, const std::string& key,
                                const std::string& value) {
-  const Json body{{"metadata", {{"uid", target.uid}, {"labels", {{key, value}}}}}};
+  // the version too: of a uid that differs the API server says that it is immutable (422)
+  auto metadata = preconditions(target);
+  metadata["labels"] = {{key, value}};
+  const Json body{{"metadata", std::move(metadata)}};
   return {Method::patch, pod_path(target, "/status"), std::string(merge_patch_type), dump(body)};
 }
 
@@ -95,16 +84,20 @@ kube::ApiRequest post_event_request(const std::string& name_space, const std::st
 
 kube::ApiRequest patch_event_request(const std::string& name_space, const std::string& name,
                                      const std::string& patch) {
-  return {Method::patch, cat(events_path(name_space), '/', encode(name)),
+  return {Method::patch, cat(events_path(name_space), '/', percent_encode(name)),
           std::string(merge_patch_type), patch};
 }
 
-Reply reply_of(const base::Result<kube::Response>& answer, bool eviction) {
+Reply reply_of(const base::Result<kube::Response>& answer, bool eviction, int sent) {
   using Kind = Reply::Kind;
-  if (!answer) return {Kind::unavailable, answer.error().message};
+  if (!answer) return {Kind::unavailable, answer.error().message, sent > 0};
   const int status = answer->status;
   if (status >= 200 && status < 300) return {};
-  Reply reply{Kind::rejected, cat("the API server answers ", status)};
+  // A server error may come after the deed. And sent more than once, which only a 401
+  // is in any case, the answer is the last one's: the one before may have been lost.
+  const int needed = status == 401 ? 2 : 1;
+  Reply reply{Kind::rejected, cat("the API server answers ", status),
+              status >= 500 || sent > needed};
   if (auto message = message_of(*answer); !message.empty()) reply.cause.append(cat(": ", message));
   if (status == 404) reply.kind = Kind::gone;
   if (status == 409) reply.kind = Kind::conflict;

@@ -18,9 +18,9 @@ kube::ApiRequest post_event_request(const std::string& name_space, const std::st
 kube::ApiRequest patch_event_request(const std::string& name_space, const std::string& name,
                                      const std::string& patch);
 
-/// `eviction`: 429 is a PodDisruptionBudget's. The cause is the Status object's
-/// message where there is one.
-Reply reply_of(const base::Result<kube::Response>& answer, bool eviction);
+/// `eviction`: 429 is a PodDisruptionBudget's. `sent`: how often the request went
+/// out. The cause is the Status object's message where there is one.
+Reply reply_of(const base::Result<kube::Response>& answer, bool eviction, int sent);
 
 /// A v1 Event of type Warning about a pod.
 struct EventText {

@@ -151,7 +151,7 @@ void Controller::evaluate(const std::string& uid) {
   if (tracked.failures > 0 && tracked.due && *tracked.due > now) return;  // the back-off
 
   const auto record = state_.pods.find(uid);
-  const auto verdict = budget_.check(owner_key(tracked.pod), now);
+  const auto verdict = budget_.check(owner_key(tracked.pod), uid, now);
   const auto action = plan({tracked.pod, *tracked.broken, repair_,
                             record == state_.pods.end() ? nullptr : &record->second, node_,
                             node_reason_, verdict, now});

@@ -55,8 +55,10 @@ struct Hooks {
   /// How long a repair took, from its request to its end.
   std::function<void(std::chrono::duration<double>)> duration;
   /// The state is to be kept: to_json(), for save_state(). At once after a deed,
-  /// before its Event is sent.
-  std::function<void(const std::string& json)> save;
+  /// before its Event is sent; and before a deletion, which begins with `then`. That
+  /// may be empty, and else is to be called on this thread once the disk has the
+  /// state, or cannot have it.
+  std::function<void(const std::string& json, std::function<void()> then)> save;
   /// Counts of status() have changed.
   std::function<void()> changed;
 };
@@ -142,7 +144,8 @@ class Controller {
   void hold(Tracked& tracked, std::string_view reason, const std::string& text,
             std::optional<Time> until);
   void label_there(Tracked& tracked);
-  void dispatch(const Tracked& tracked, const Work& work);
+  void begin_deletion(const Work& work);
+  void dispatch(const Work& work);
   void ended(const Work& work, const Reply& reply);
   void ended_in_place(const Work& work, const InPlaceReport& report);
   void succeeded(const Work& work, Deed deed);
@@ -151,7 +154,7 @@ class Controller {
   Tracked* finish(const Work& work);
   [[nodiscard]] Time retry_time(const Tracked& tracked) const;
   void arm();
-  void save();
+  void save(std::function<void()> then = {});
   void log(logging::Level level, std::string_view message, const Work& work,
            logging::Fields more = {});
   [[nodiscard]] Work work_of(const Tracked& tracked, Action::Kind kind) const;

@@ -58,39 +58,57 @@ void Controller::begin(Tracked& tracked, Kind kind) {
   tracked.in_flight = true;
   tracked.due.reset();
   tracked.held_reason.clear();
-  const auto pod = cat(work.target.name_space, '/', work.target.name);
-  if (deletes(kind)) {
-    budget_.begin(work.owner);
-    log(Level::info, cat("Deleting broken pod: ", pod), work);
-  } else if (kind == Kind::label) {
-    log(Level::info, cat("Labeling broken pod: ", pod), work);
-  } else {
-    log(Level::info, cat("Repairing broken pod: ", pod), work);
-  }
+  log(Level::info,
+      cat(kind == Kind::in_place ? "Repairing"
+          : kind == Kind::label  ? "Labeling"
+                                 : "Deleting",
+          " broken pod: ", work.target.name_space, '/', work.target.name),
+      work);
   changed();
-  dispatch(tracked, work);
+  if (deletes(kind)) {
+    begin_deletion(work);
+  } else if (kind == Kind::label) {
+    dispatch(work);
+  } else {
+    jobs_.repair(tracked.pod, tracked.netns,
+                 [this, alive = std::weak_ptr<bool>(alive_), work](const InPlaceReport& report) {
+                   if (!alive.expired()) ended_in_place(work, report);
+                 });
+  }
 }
 
-void Controller::dispatch(const Tracked& tracked, const Work& work) {
+/// Written down first: should this run end in the middle, the next one must not
+/// have the budget of a pod that was deleted.
+void Controller::begin_deletion(const Work& work) {
+  budget_.begin(work.owner, work.owner_label.empty() ? work.target.name : work.owner_label,
+                work.target.uid, clock_.now());
+  save([this, alive = std::weak_ptr<bool>(alive_), work] {
+    if (alive.expired()) return;
+    // a disk may be slow
+    const auto tracked = tracked_.find(work.target.uid);
+    if (tracked != tracked_.end() && tracked->second.broken && node_ == Node::ready) {
+      dispatch(work);
+      return;
+    }
+    budget_.end(work.target.uid, false, clock_.now());
+    save();
+    finish(work);
+    evaluate(work.target.uid);
+    arm();
+    changed();
+  });
+}
+
+void Controller::dispatch(const Work& work) {
   auto done = [this, alive = std::weak_ptr<bool>(alive_), work](const Reply& reply) {
     if (!alive.expired()) ended(work, reply);
   };
-  switch (work.kind) {
-    case Kind::del:
-      api_.remove(work.target, std::move(done));
-      return;
-    case Kind::evict:
-      api_.evict(work.target, std::move(done));
-      return;
-    case Kind::label:
-      api_.label(work.target, repair_.label_key, repair_.label_value, std::move(done));
-      return;
-    default:
-      jobs_.repair(tracked.pod, tracked.netns,
-                   [this, alive = std::weak_ptr<bool>(alive_), work](const InPlaceReport& report) {
-                     if (!alive.expired()) ended_in_place(work, report);
-                   });
-  }
+  if (work.kind == Kind::evict)
+    api_.evict(work.target, std::move(done));
+  else if (work.kind == Kind::label)
+    api_.label(work.target, repair_.label_key, repair_.label_value, std::move(done));
+  else
+    api_.remove(work.target, std::move(done));
 }
 
 Controller::Tracked* Controller::finish(const Work& work) {
@@ -103,9 +121,11 @@ Controller::Tracked* Controller::finish(const Work& work) {
 }
 
 void Controller::ended(const Work& work, const Reply& reply) {
-  if (deletes(work.kind))
-    budget_.end(work.owner, work.owner_label.empty() ? work.target.name : work.owner_label,
-                reply.kind == Reply::Kind::done, clock_.now());
+  if (deletes(work.kind)) {
+    const bool done = reply.kind == Reply::Kind::done;
+    budget_.end(work.target.uid, done || reply.maybe_done, clock_.now());
+    if (!done) save();
+  }
   switch (reply.kind) {
     case Reply::Kind::done:
       succeeded(work, work.kind == Kind::del     ? Deed::deleted
@@ -266,9 +286,12 @@ Time Controller::retry_time(const Tracked& tracked) const {
   return clock_.now() + wait + wait * static_cast<std::int64_t>(spread) / 1024;
 }
 
-void Controller::save() {
+void Controller::save(std::function<void()> then) {
   state_.budget = budget_.used();
-  if (hooks_.save) hooks_.save(to_json(state_));
+  if (hooks_.save)
+    hooks_.save(to_json(state_), std::move(then));
+  else if (then)
+    then();
 }
 
 void Controller::log(Level level, std::string_view message, const Work& work,

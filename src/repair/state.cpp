@@ -60,19 +60,19 @@ Time time_from(const Json& value, const char* key) {
   return *time;
 }
 
-std::vector<Time> times_of(const Json& object, const char* key) {
-  std::vector<Time> times;
+std::map<std::string, Time> times_of(const Json& object, const char* key) {
+  std::map<std::string, Time> times;
   const auto& value = member(object, key);
   if (value.is_null()) return times;
-  if (!value.is_array()) throw Wrong{cat(key, " is not a list")};
-  for (const auto& one : value) times.push_back(time_from(one, key));
+  if (!value.is_object()) throw Wrong{cat(key, " is not an object")};
+  for (const auto& [pod, time] : value.items()) times[pod] = time_from(time, key);
   return times;
 }
 
-Json times_json(const std::vector<Time>& times) {
-  auto list = Json::array();
-  for (const auto time : times) list.push_back(base::format_rfc3339(time));
-  return list;
+Json times_json(const std::map<std::string, Time>& times) {
+  auto json = Json::object();
+  for (const auto& [pod, time] : times) json[pod] = base::format_rfc3339(time);
+  return json;
 }
 
 Record record_of(const Json& value) {
@@ -95,7 +95,7 @@ Budget::Owner owner_of(const Json& value) {
   if (!value.is_object()) throw Wrong{"an owner is not an object"};
   Budget::Owner owner;
   owner.label = text_of(value, "owner");
-  owner.times = times_of(value, "times");
+  owner.pods = times_of(value, "pods");
   owner.strikes = number_of(value, "strikes", 0);
   owner.blocked_until = time_from(member(value, "blockedUntil"), "blockedUntil");
   return owner;
@@ -130,7 +130,7 @@ std::string to_json(const State& state) {
   auto owners = Json::object();
   for (const auto& [uid, owner] : state.budget.owners)
     owners[uid] = {{"owner", owner.label},
-                   {"times", times_json(owner.times)},
+                   {"pods", times_json(owner.pods)},
                    {"strikes", owner.strikes},
                    {"blockedUntil", base::format_rfc3339(owner.blocked_until)}};
   const Json all{{"version", 1},

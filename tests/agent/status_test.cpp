@@ -23,7 +23,7 @@ Status full_status() {
   status.node_name = "node-1";
   status.ready = true;
   status.sentence = "Ready: chained in 10-calico.conflist";
-  status.changes = {{at(2), false, "Not ready: starting"}, {at(3), true, "Ready"}};
+  status.changes = {{at(2), false, true, "Not ready: starting"}, {at(3), true, true, "Ready"}};
   status.installation = {true,
                          "chained",
                          "chained in 10-calico.conflist",

@@ -3,10 +3,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include <thread>
 
 #include "support/apiserver.hpp"
+#include "support/spares.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -119,6 +122,28 @@ TEST_F(AgentTest, AForeignRewriteIsUndoneAndCounted) {
   })) << agent_->metrics();
 }
 
+TEST_F(AgentTest, AForeignRewriteIsAnsweredWithWhatIsPrepared) {
+  if (!test_support::keeps_spares(dir_.path()))
+    GTEST_SKIP() << dir_.path() << " is of a kind that keeps no spare";
+  begin();
+  write_primary();
+  agent_->start();
+  ASSERT_TRUE(agent_->wait_notified("READY=1"));
+  std::vector<ino_t> waiting;
+  const auto prepared = [&] {
+    waiting = test_support::nameless(dir_.path("net.d"), std::to_string(agent_->pid()));
+    return !waiting.empty();
+  };
+  ASSERT_TRUE(eventually(prepared));
+  write_primary();
+  EXPECT_TRUE(eventually([&] {
+    struct stat info {};
+    return ::stat(list().c_str(), &info) == 0 && info.st_ino == waiting.front();
+  }));
+  EXPECT_NE(AgentProcess::read(list()).find("istio-cni"), std::string::npos);
+  EXPECT_TRUE(eventually(prepared)) << "the next one";
+}
+
 TEST_F(AgentTest, ReloadAppliesAGoodConfigurationAndKeepsABadOneOut) {
   begin();
   write_primary();
@@ -150,6 +175,45 @@ TEST_F(AgentTest, StartsWithoutAnApiServerInReach) {
   // and the credential is found when it comes
   server_.write_kubeconfig(dir_.path("no-such-kubeconfig"));
   EXPECT_TRUE(agent_->wait_notified("1 in the mesh", 30s));
+  EXPECT_EQ(agent_->log().find("pods not known: "), std::string::npos)
+      << "the missing credential is no reason any more";
+}
+
+TEST_F(AgentTest, AServiceManagerThatDoesNotReadHoldsNothingUp) {
+  begin();
+  write_primary();
+  const int sender = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  agent_->path("notify").copy(address.sun_path, sizeof address.sun_path - 1);
+  while (::sendto(sender, "x", 1, 0, reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
+         1) {
+  }
+  ASSERT_EQ(errno, EAGAIN);
+  ::close(sender);
+  agent_->start();
+  EXPECT_TRUE(eventually([&] {
+    return agent_->readyz().find("1 pod on this node, 1 in the mesh") != std::string::npos;
+  }));
+  server_.add_pod(mesh_pod("web-2"));
+  EXPECT_TRUE(
+      eventually([&] { return agent_->readyz().find("2 in the mesh") != std::string::npos; }));
+  // it is told once it reads: that the agent is ready, and what is true by then
+  ASSERT_TRUE(agent_->wait_notified("READY=1"));
+  EXPECT_TRUE(agent_->wait_notified("STATUS=Ready: chained in 10-primary.conflist; 2 pods"));
+}
+
+TEST_F(AgentTest, MetricsTellTheInstalledPluginsVersion) {
+  begin();
+  write_primary();
+  agent_->start();
+  ASSERT_TRUE(agent_->wait_notified("Ready: chained"));
+  const auto has = [&](const std::string& version) {
+    return agent_->metrics().find("\nistio_cni_node_plugin_info{version=\"" + version +
+                                  "\"} 1\n") != std::string::npos;
+  };
+  EXPECT_TRUE(has(ICN_VERSION)) << agent_->metrics();
+  EXPECT_FALSE(has("unknown"));
 }
 
 TEST_F(AgentTest, ABadConfigurationIsNotStartedWith) {

@@ -75,6 +75,9 @@ TEST(Metrics, KnownSeriesAreThereAtZero) {
   EXPECT_EQ(value(text, "istio_cni_node_config_reloads_total", {"failure"}), 0);
   EXPECT_EQ(value(text, "istio_cni_node_watch_synced"), 0);
   EXPECT_EQ(value(text, "istio_cni_node_build_info", {"version=\"" ICN_VERSION "\""}), 1);
+  for (const auto* reason : {"broken", "add_failed", "unproven"})
+    EXPECT_EQ(value(text, "istio_cni_node_mesh_pods_unredirected", {reason}), 0);
+  EXPECT_THAT(text, Not(HasSubstr("plugin_info")));
   EXPECT_THAT(text, Not(HasSubstr("conf_foreign_rewrites_total{")));
   EXPECT_THAT(text, Not(HasSubstr("credential_expiry")));
   EXPECT_THAT(text, Not(HasSubstr("contact_age")));
@@ -92,6 +95,9 @@ TEST(Metrics, WhatHappensIsCounted) {
   metrics.lookup("cache");
   metrics.reload(false);
   metrics.pods(34, 12);
+  metrics.unredirected("broken", 3);
+  metrics.unredirected("unproven", 2);
+  metrics.plugin_versions({"0.1.0", "unknown"});
   metrics.scheduled_to_redirected(1500ms);
   metrics.credential_expires(std::chrono::system_clock::from_time_t(1893456000));
   auto text = metrics.text();
@@ -107,9 +113,18 @@ TEST(Metrics, WhatHappensIsCounted) {
   EXPECT_EQ(value(text, "istio_cni_node_mesh_pods"), 12);
   EXPECT_EQ(value(text, "istio_cni_node_scheduled_to_redirected_seconds_sum"), 1.5);
   EXPECT_EQ(value(text, "istio_cni_node_credential_expiry_timestamp_seconds"), 1893456000);
+  EXPECT_EQ(value(text, "istio_cni_node_mesh_pods_unredirected", {"reason=\"broken\""}), 3);
+  EXPECT_EQ(value(text, "istio_cni_node_mesh_pods_unredirected", {"reason=\"add_failed\""}), 0);
+  EXPECT_EQ(value(text, "istio_cni_node_mesh_pods_unredirected", {"reason=\"unproven\""}), 2);
+  EXPECT_EQ(value(text, "istio_cni_node_plugin_info", {"version=\"0.1.0\""}), 1);
+  EXPECT_EQ(value(text, "istio_cni_node_plugin_info", {"version=\"unknown\""}), 1);
   metrics.install_ready(false);
   metrics.credential_expires(std::nullopt);
+  metrics.unredirected("broken", 0);
+  metrics.plugin_versions({"0.2.0"});
   text = metrics.text();
+  EXPECT_EQ(value(text, "istio_cni_node_mesh_pods_unredirected", {"reason=\"broken\""}), 0);
+  EXPECT_EQ(value(text, "istio_cni_node_plugin_info"), 1) << "the one before is gone";
   EXPECT_EQ(value(text, "istio_cni_install_ready"), 0);
   EXPECT_THAT(text, Not(HasSubstr("credential_expiry")));
 }
@@ -153,6 +168,7 @@ TEST(Metrics, WhateverIsSaidTheSeriesStayBounded) {
     metrics.outcome(outcome);
     metrics.lookup(text);
     metrics.repaired(text, text);
+    metrics.unredirected(text, 1);
     metrics.foreign_rewrite(text);
     metrics.repair_held_back(text);
   }
@@ -237,6 +253,7 @@ TEST(Metrics, ProcessFiguresAreTrue) {
 
 TEST(Metrics, EveryFamilyIsExplainedOnce) {
   Metrics metrics;
+  metrics.plugin_versions({"0.1.0", "0.2.0"});
   metrics.foreign_rewrite("calico");
   metrics.repair_held_back("x");
   std::set<std::string_view> explained;
@@ -262,6 +279,7 @@ TEST(Metrics, PromtoolFindsNothing) {
   metrics.outcome(redirected());
   metrics.foreign_rewrite("calico");
   metrics.repair_held_back("rate");
+  metrics.plugin_versions({"0.1.0", "0.2.0"});
   metrics.credential_expires(std::chrono::system_clock::now());
   kube::WatchState state;
   state.last_contact = std::chrono::steady_clock::now();

@@ -113,6 +113,18 @@ TEST(PodCache, AnAddBeforeTheWatchIsRemembered) {
   for (int i = 0; i < 5000; ++i) cache.report(added("x", std::to_string(i)), system_clock::now());
 }
 
+TEST(PodCache, AnErrorThatIsOverIsForgotten) {
+  PodCache cache(rules());
+  kube::WatchState state;
+  state.phase = kube::WatchState::Phase::waiting;
+  state.synced = true;
+  state.last_error = base::Error{base::Errc::unauthorized, "no credential"};
+  cache.watch_changed(state);
+  cache.error_is_over();
+  EXPECT_FALSE(cache.watch().last_error);
+  EXPECT_TRUE(cache.watch().synced) << "all else stays";
+}
+
 TEST(PodCache, RulesDecideWhoIsInTheMesh) {
   PodCache cache(rules());
   int changes = 0;

@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -112,6 +114,92 @@ TEST_F(NotifyTest, StoppingAndAlive) {
   manager_.stopping();
   EXPECT_EQ(next(), "WATCHDOG=1");
   EXPECT_EQ(next(), "STOPPING=1");
+}
+
+/// As a manager that is busy: nothing more goes into its queue.
+void fill(const std::string& path) {
+  const base::UniqueFd sender(::socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+  const auto address = address_of(path);
+  int sent = 0;
+  while (::sendto(sender.get(), "x", 1, 0, reinterpret_cast<const sockaddr*>(&address),
+                  sizeof address) == 1)
+    ++sent;
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_GT(sent, 0);
+}
+
+TEST_F(NotifyTest, AManagerThatDoesNotReadIsNotWaitedFor) {
+  int waits = 0;
+  manager_.waits = [&] { ++waits; };
+  fill(dir_.path("notify"));
+  manager_.status("Not ready: starting");
+  manager_.ready();  // each of these would block for ever
+  manager_.status("Ready: 1 pod");
+  manager_.status("Ready: 2 pods");
+  manager_.alive();
+  EXPECT_EQ(waits, 4);
+  manager_.retry();
+  EXPECT_EQ(waits, 5) << "still full";
+  while (next() == "x") {
+  }
+  manager_.retry();
+  EXPECT_EQ(waits, 5);
+  EXPECT_EQ(next(), "READY=1");
+  EXPECT_EQ(next(), "STATUS=Ready: 2 pods");
+  EXPECT_EQ(next(), "") << "neither what is out of date nor the sign of life of before";
+  manager_.retry();
+  EXPECT_EQ(next(), "");
+  manager_.alive();
+  EXPECT_EQ(next(), "WATCHDOG=1");
+}
+
+TEST_F(NotifyTest, WhatWaitsKeepsItsOrderAndItsBound) {
+  fill(dir_.path("notify"));
+  manager_.ready();
+  for (int i = 0; i < 1000; ++i) {
+    manager_.reloading();
+    manager_.reloaded();
+  }
+  manager_.status("Stopping");
+  manager_.stopping();
+  while (next() == "x") {
+  }
+  manager_.retry();
+  EXPECT_EQ(next(), "READY=1");
+  EXPECT_THAT(next(), StartsWith("RELOADING=1\nMONOTONIC_USEC="));
+  EXPECT_EQ(next(), "READY=1");
+  EXPECT_EQ(next(), "STOPPING=1");
+  EXPECT_EQ(next(), "STATUS=Stopping");
+  EXPECT_EQ(next(), "");
+}
+
+TEST_F(NotifyTest, AManagerThatIsGoneIsNotWaitedForEither) {
+  manager_.waits = [] { ADD_FAILURE(); };
+  socket_.reset();
+  manager_.ready();
+  manager_.status("refused");
+  ::unlink(dir_.path("notify").c_str());
+  manager_.status("not there");
+  for (const std::string name : {"", "/", "@", "relative", "vsock:2:1"}) {
+    ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
+    manager_.status(name + "?");
+  }
+  ::setenv("NOTIFY_SOCKET", ("/" + std::string(300, 'x')).c_str(), 1);
+  manager_.status("a long name");
+}
+
+TEST_F(NotifyTest, AnAbstractSocketIsOneToo) {
+  const auto name = dir_.path("abstract");
+  base::UniqueFd listener(::socket(AF_UNIX, SOCK_DGRAM, 0));
+  auto address = address_of(name);
+  address.sun_path[0] = '\0';
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address),
+                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size())),
+            0);
+  socket_ = std::move(listener);
+  ::setenv("NOTIFY_SOCKET", ("@" + name.substr(1)).c_str(), 1);
+  manager_.ready();
+  EXPECT_EQ(next(), "READY=1");
 }
 
 TEST(ServiceManager, WithoutAManagerNothingHappens) {

@@ -16,7 +16,7 @@ using std::chrono::system_clock;
 Facts ready() {
   Facts facts;
   facts.first_pass_done = true;
-  facts.installed = true;
+  facts.installed = facts.in_list = true;
   facts.installation = "chained in 10-a.conflist";
   facts.watch.synced = true;
   return facts;
@@ -29,15 +29,24 @@ TEST(ChangeLogTest, PodsAreNoChange) {
   EXPECT_TRUE(log.note(facts, assess(facts), noon));
   facts.pods = 5;
   EXPECT_FALSE(log.note(facts, assess(facts), noon));
-  facts.installed = false;
+  facts.installed = facts.in_list = false;
   facts.installation = "no CNI network configuration in /etc/cni/net.d yet";
   EXPECT_TRUE(log.note(facts, assess(facts), noon + seconds(1)));
   facts.credential = base::Error{base::Errc::not_found, "no credential"};
   EXPECT_TRUE(log.note(facts, assess(facts), noon + seconds(2)));
   ASSERT_EQ(log.changes().size(), 3U);
-  EXPECT_TRUE(log.changes()[0].ready);
-  EXPECT_FALSE(log.changes()[1].ready);
+  EXPECT_TRUE(log.changes()[0].ready && log.changes()[0].in_list);
+  EXPECT_FALSE(log.changes()[1].ready || log.changes()[1].in_list);
   EXPECT_EQ(log.changes()[1].at, noon + seconds(1));
+}
+
+TEST(ChangeLogTest, NotReadyWithThePluginInTheList) {
+  ChangeLog log;
+  auto facts = ready();
+  facts.credential = base::Error{base::Errc::not_found, "no credential"};
+  EXPECT_TRUE(log.note(facts, assess(facts), {}));
+  EXPECT_FALSE(log.changes()[0].ready);
+  EXPECT_TRUE(log.changes()[0].in_list);
 }
 
 TEST(ChangeLogTest, KeepsTheLastOnes) {

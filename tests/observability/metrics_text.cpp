@@ -14,6 +14,7 @@ int main() {
                           Hold::disruption_budget, Hold::not_restarted, Hold::static_pod})
     metrics.repair_held_back(to_string(hold));
   metrics.foreign_rewrite("calico-node");
+  metrics.plugin_versions({ICN_VERSION});
   metrics.credential_expires(std::chrono::system_clock::now() + 1h);
   kube::WatchState watch;
   watch.last_contact = std::chrono::steady_clock::now();

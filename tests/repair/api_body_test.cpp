@@ -46,7 +46,9 @@ TEST(ApiBody, Label) {
   EXPECT_EQ(request.target, "/api/v1/namespaces/shop/pods/web-1/status");
   EXPECT_EQ(request.content_type, "application/merge-patch+json");
   EXPECT_EQ(json::parse(request.body).at("metadata"),
-            (json{{"uid", "u-1"}, {"labels", {{"cni.istio.io/uninitialized", "true"}}}}));
+            (json{{"uid", "u-1"},
+                  {"resourceVersion", "100"},
+                  {"labels", {{"cni.istio.io/uninitialized", "true"}}}}));
 }
 
 TEST(ApiBody, NamesAreEncoded) {
@@ -116,18 +118,26 @@ TEST(ApiBody, Replies) {
                                                                 {500, true, Kind::unavailable},
                                                                 {503, false, Kind::unavailable}}) {
     const auto reply = repair::reply_of(
-        kube::Response{status, R"({"kind":"Status","message":"the\nreason"})"}, eviction);
+        kube::Response{status, R"({"kind":"Status","message":"the\nreason"})"}, eviction, 1);
+    EXPECT_EQ(reply.maybe_done, status >= 500) << status;
     EXPECT_EQ(static_cast<int>(reply.kind), static_cast<int>(kind)) << status;
     if (kind == Kind::done) continue;
     EXPECT_THAT(reply.cause, HasSubstr(std::to_string(status)));
     EXPECT_THAT(reply.cause, HasSubstr("reason"));
     EXPECT_EQ(reply.cause.find('\n'), std::string::npos);
   }
-  EXPECT_THAT(repair::reply_of(kube::Response{503, "<html>"}, false).cause, HasSubstr("503"));
-  const auto reply =
-      repair::reply_of(base::Error{base::Errc::timeout, "https://x: too late"}, false);
+  EXPECT_THAT(repair::reply_of(kube::Response{503, "<html>"}, false, 1).cause, HasSubstr("503"));
+  const base::Error late{base::Errc::timeout, "https://x: too late"};
+  const auto reply = repair::reply_of(late, false, 0);
   EXPECT_EQ(reply.kind, Kind::unavailable);
   EXPECT_EQ(reply.cause, "https://x: too late");
+  EXPECT_FALSE(reply.maybe_done) << "it never went out";
+  EXPECT_TRUE(repair::reply_of(late, false, 1).maybe_done);
+  // the first was lost with its connection: what the second found may be its work
+  for (const int status : {404, 409})
+    EXPECT_TRUE(repair::reply_of(kube::Response{status, ""}, false, 2).maybe_done) << status;
+  EXPECT_FALSE(repair::reply_of(kube::Response{401, ""}, false, 2).maybe_done) << "both refused";
+  EXPECT_TRUE(repair::reply_of(kube::Response{401, ""}, false, 3).maybe_done);
 }
 
 }  // namespace

@@ -146,6 +146,53 @@ TEST_F(RepairApi, FaultsAreWorthTryingAgain) {
   EXPECT_TRUE(fetch("web-1"));
 }
 
+TEST_F(RepairApi, ALostAnswerIsNoAnswerNo) {
+  repair::ApiAdapter hasty(client, std::chrono::milliseconds(300));
+  const auto asked = [&](const std::string& name, Fault fault, int count = 1) {
+    const auto pod = added(name, "u-" + name);  // its connection is kept
+    fault.request = "DELETE ";
+    server.inject(fault, count);
+    return wait([&](auto done) { hasty.remove(target(pod), std::move(done)); });
+  };
+  // done, and sent again on a new connection
+  const auto again = asked("web-1", {Fault::Kind::lose});
+  EXPECT_EQ(again.kind, Kind::gone);
+  EXPECT_TRUE(again.maybe_done);
+  EXPECT_FALSE(fetch("web-1"));
+  for (const auto& fault : {Fault{Fault::Kind::hang}, Fault{Fault::Kind::cut},
+                            Fault{Fault::Kind::garbage}, Fault{Fault::Kind::status, 504}}) {
+    const auto reply = asked("web-2", fault);
+    EXPECT_EQ(reply.kind, Kind::unavailable);
+    EXPECT_TRUE(reply.maybe_done) << static_cast<int>(fault.kind);
+  }
+  for (const int status : {401, 403, 404, 409, 429})
+    EXPECT_FALSE(asked("web-3", {Fault::Kind::status, status}, status == 401 ? 2 : 1).maybe_done)
+        << status;
+}
+
+TEST_F(RepairApi, WhatDidNotGoOutWasNotDone) {
+  auto config = config_of(server);
+  {
+    // nobody listens there any more
+    const ApiServer other;
+    config = config_of(other);
+  }
+  FakeProvider nobody(io, config);
+  kube::ApiClient in_vain(io, nobody);
+  repair::ApiAdapter unheard(in_vain);
+  const auto pod = added("web-1", "u-1");
+  const auto reply = wait([&](auto done) { unheard.remove(target(pod), std::move(done)); });
+  EXPECT_EQ(reply.kind, Kind::unavailable);
+  EXPECT_FALSE(reply.maybe_done) << reply.cause;
+  // nor what waits for a connection, however long
+  server.inject({Fault::Kind::hang}, 4);
+  for (int i = 0; i < 4; ++i) adapter.remove(target(pod), [](const Reply&) {});
+  repair::ApiAdapter hasty(client, std::chrono::milliseconds(200));
+  const auto late = wait([&](auto done) { hasty.remove(target(pod), std::move(done)); });
+  EXPECT_EQ(late.kind, Kind::unavailable);
+  EXPECT_FALSE(late.maybe_done) << late.cause;
+}
+
 TEST_F(RepairApi, ControllerFromOutageToDeletion) {
   test_support::FakeJobs jobs;
   test_support::FakeClock clock;

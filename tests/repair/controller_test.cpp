@@ -43,14 +43,6 @@ TEST(Controller, DeletesWithPreconditionsOnce) {
   EXPECT_EQ(call.target.uid, "uid-web-1");
   EXPECT_EQ(call.target.resource_version, "100");
 
-  const auto& [level, text, fields] = world.log.at(0);
-  EXPECT_EQ(level, logging::Level::info);
-  EXPECT_EQ(text, "Deleting broken pod: shop/web-1");
-  EXPECT_THAT(fields,
-              ElementsAre(Pair("POD_NAMESPACE", "shop"), Pair("POD_NAME", "web-1"),
-                          Pair("POD_UID", "uid-web-1"), Pair("OWNER", "ReplicaSet/web"),
-                          Pair("REPAIR_MODE", "delete"), Pair("CAUSE", HasSubstr("code 126"))));
-
   // one action at a time, and none again once it is done
   auto later = broken_pod();
   later.resource_version = "101";
@@ -69,6 +61,33 @@ TEST(Controller, DeletesWithPreconditionsOnce) {
   EXPECT_EQ(reason(world.api.events[0]), "DeleteBrokenPod");
   EXPECT_THAT(message(world.api.events[0]),
               AllOf(HasSubstr("detected as broken and deleted"), HasSubstr("code 126")));
+}
+
+TEST(Controller, EveryActionSaysWhomItIsAboutAndWhy) {
+  struct Case {
+    RepairMode mode;
+    bool evict;
+    std::string message;
+    std::string mode_name;
+  };
+  for (const auto& one : {Case{RepairMode::del, false, "Deleting broken pod: ", "delete"},
+                          Case{RepairMode::del, true, "Deleting broken pod: ", "delete"},
+                          Case{RepairMode::label, false, "Labeling broken pod: ", "label"},
+                          Case{RepairMode::repair, false, "Repairing broken pod: ", "repair"},
+                          Case{RepairMode::repair_then_delete, false,
+                               "Repairing broken pod: ", "repair-then-delete"}}) {
+    World world(one.mode);
+    world.repair.evict = one.evict;
+    world.start().pod_changed(broken_pod(), "");
+    ASSERT_FALSE(world.log.empty()) << one.mode_name;
+    const auto& [level, text, fields] = world.log.front();
+    EXPECT_EQ(level, logging::Level::info);
+    EXPECT_EQ(text, one.message + "shop/web-1");
+    EXPECT_THAT(fields, ElementsAre(Pair("POD_NAMESPACE", "shop"), Pair("POD_NAME", "web-1"),
+                                    Pair("POD_UID", "uid-web-1"), Pair("OWNER", "ReplicaSet/web"),
+                                    Pair("REPAIR_MODE", one.mode_name),
+                                    Pair("CAUSE", HasSubstr("code 126"))));
+  }
 }
 
 TEST(Controller, AfterTheAnswerThePodMayBeGone) {
@@ -232,51 +251,6 @@ TEST(Controller, NotReadyHoldsDeletionsBackVisibly) {
   EXPECT_THAT(controller.status().held, IsEmpty());
 }
 
-TEST(Controller, ABrokenInstallationIsNoEvictionLoop) {
-  World world;
-  auto& controller = world.start();
-  // every pod that a ReplicaSet makes breaks again at once
-  int deleted = 0;
-  for (int second = 0; second < 4 * 3600; ++second) {
-    const auto name = "web-" + std::to_string(deleted);
-    controller.pod_changed(broken_pod(name), "");
-    if (!world.api.calls.empty()) {
-      world.api.answer();
-      controller.pod_removed("uid-" + name);
-      ++deleted;
-    }
-    world.wait(seconds(1));
-  }
-  // at 0 (three), 10, 20, 40, 80, 160 minutes
-  EXPECT_EQ(deleted, 8);
-  EXPECT_GE(world.held.at("owner_budget"), 5);
-}
-
-TEST(Controller, TwoHundredAtOnceAreDeletedWithinTheNodesBudget) {
-  World world;
-  auto& controller = world.start();
-  for (int i = 0; i < 200; ++i)
-    controller.pod_changed(broken_pod("web-" + std::to_string(i), "rs-" + std::to_string(i)), "");
-  std::vector<std::size_t> per_minute;
-  for (int minute = 0; minute < 7; ++minute) {
-    per_minute.push_back(world.api.calls.size());
-    while (!world.api.calls.empty()) {
-      const auto uid = world.api.calls[0].target.uid;
-      world.api.answer();
-      controller.pod_removed(uid);
-    }
-    if (minute < 6) {
-      ASSERT_TRUE(world.wait_for_wake());
-      ASSERT_TRUE(world.clock.time <= noon() + minutes(minute + 1));
-      world.clock.time = noon() + minutes(minute + 1);
-      controller.tick();
-    }
-  }
-  EXPECT_THAT(per_minute, ElementsAre(30, 30, 30, 30, 30, 30, 20));
-  EXPECT_THAT(controller.status().held, IsEmpty());
-  EXPECT_EQ(world.metrics.at("delete success"), 200);
-}
-
 TEST(Controller, Labels) {
   World world(RepairMode::label);
   auto& controller = world.start(false);
@@ -327,37 +301,6 @@ TEST(Controller, ARestartOfTheAgentNeitherLosesNorRepeats) {
   EXPECT_EQ(third.state().pods.size(), 1U);
   EXPECT_EQ(repair::parse_state(world.saved, "x")->pods.size(), 1U);
   EXPECT_THAT(world.api.calls, IsEmpty());
-}
-
-TEST(Controller, BudgetsSurviveARestart) {
-  World world;
-  world.start();
-  for (const auto* name : {"a", "b", "c"}) {
-    world.controller->pod_changed(broken_pod(name), "");
-    world.api.answer();
-  }
-  world.start().pod_changed(broken_pod("d"), "");
-  EXPECT_THAT(world.api.calls, IsEmpty());
-  EXPECT_EQ(world.controller->status().held.at(0).reason, "owner_budget");
-}
-
-TEST(Controller, ADeedIsSavedBeforeItsEvent) {
-  World world;
-  world.start().pod_changed(broken_pod(), "");
-  world.api.answer();
-  EXPECT_EQ(world.saves, 1);
-  EXPECT_EQ(world.api.events.size(), 1U);
-  EXPECT_EQ(repair::parse_state(world.saved, "x")->pods.at("uid-web-1").deed, Deed::deleted);
-}
-
-TEST(Controller, DeletedButStillWholeIsTakenUpAgain) {
-  World world;
-  auto& controller = world.start();
-  controller.pod_changed(broken_pod(), "");
-  world.api.answer();
-  ASSERT_TRUE(world.wait_for_wake());
-  EXPECT_EQ(world.clock.time, noon() + repair::deletion_patience);
-  ASSERT_EQ(world.api.calls.size(), 1U);
 }
 
 TEST(Controller, DropsWhatIsBeingDeletedOrGone) {

@@ -95,6 +95,10 @@ struct FakeApi : repair::Api {
               const std::string& cause = "no luck") {
     answer_first(calls, {kind, kind == repair::Reply::Kind::done ? "" : cause});
   }
+  /// It was sent, and that is all that is known.
+  void lose_answer() {
+    answer_first(calls, {repair::Reply::Kind::unavailable, "connection closed", true});
+  }
   void answer_events(repair::Reply::Kind kind = repair::Reply::Kind::done) {
     for (auto left = event_calls.size(); left > 0; --left) answer_first(event_calls, {kind, "no"});
   }
@@ -147,9 +151,14 @@ struct World {
     };
     hooks.held_back = [this](std::string_view reason) { ++held[std::string(reason)]; };
     hooks.duration = [this](std::chrono::duration<double> time) { durations.push_back(time); };
-    hooks.save = [this](const std::string& json) {
+    hooks.save = [this](const std::string& json, std::function<void()> then) {
       saved = json;
       ++saves;
+      if (!then) return;
+      if (slow_disk)
+        unkept.push_back(std::move(then));
+      else
+        then();
     };
     controller.emplace(repair, *repair::make_criteria(repair), "node-1", std::move(kept), api, jobs,
                        clock, std::move(hooks));
@@ -170,6 +179,13 @@ struct World {
     controller->tick();
     return true;
   }
+  void disk_is_done() {
+    for (auto left = unkept.size(); left > 0; --left) {
+      const auto then = std::move(unkept.front());
+      unkept.pop_front();
+      then();
+    }
+  }
   [[nodiscard]] std::vector<std::string> messages(logging::Level level) const {
     std::vector<std::string> found;
     for (const auto& [at, message, fields] : log)
@@ -183,6 +199,8 @@ struct World {
   FakeClock clock;
   std::string saved;
   int saves = 0;
+  bool slow_disk = false;
+  std::deque<std::function<void()>> unkept;  ///< what waits for a slow disk
   std::vector<std::tuple<logging::Level, std::string, logging::Fields>> log;
   std::map<std::string, int> metrics;
   std::map<std::string, int> held;

@@ -2,7 +2,6 @@
 // after them: what an end-to-end test of repair begins with.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -93,10 +92,7 @@ class MeshNode {
       : agent(agent_program, dir.path(), plugin, dir.path("kubeconfig"), "n1", section(repair)) {
     server.write_kubeconfig(dir.path("kubeconfig"));
   }
-  ~MeshNode() {
-    ended_ = true;
-    reader_.join();
-  }
+  ~MeshNode() = default;
   MeshNode(const MeshNode&) = delete;
   MeshNode& operator=(const MeshNode&) = delete;
 
@@ -173,6 +169,9 @@ class MeshNode {
     return metric(base::cat("istio_cni_repair_pods_repaired_total{result=\"", result, "\",type=\"",
                             type, "\"}"));
   }
+  [[nodiscard]] double unredirected(const std::string& reason) const {
+    return metric(base::cat("istio_cni_node_mesh_pods_unredirected{reason=\"", reason, "\"}"));
+  }
   [[nodiscard]] double held_back(const std::string& reason) const {
     return metric(base::cat("istio_cni_node_repair_held_back_total{reason=\"", reason, "\"}"));
   }
@@ -195,14 +194,6 @@ class MeshNode {
     for (const auto line : base::split_nonempty(repair, '\n')) text += base::cat("  ", line, '\n');
     return text;
   }
-
-  std::atomic<bool> ended_ = false;
-  /// Reads the agent's notifications, as the service manager does: their queue is
-  /// short, and the agent waits when it is full.
-  std::thread reader_{[this] {
-    while (!ended_)
-      (void)agent.wait_notified("\n(nothing like this is sent)", std::chrono::milliseconds(50));
-  }};
 };
 
 }  // namespace test_support

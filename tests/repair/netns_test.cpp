@@ -49,6 +49,11 @@ class Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
+  /// The host's namespace is not the agent's own.
+  void be_elsewhere(const PodNamespace& one) {
+    ::unlink(folder_.path("proc/1/ns/net").c_str());
+    add_process("1", one.path());
+  }
   void add_process(const std::string& pid, const std::string& target) {
     ::mkdir(folder_.path("proc/" + pid).c_str(), 0755);
     ::mkdir(folder_.path("proc/" + pid + "/ns").c_str(), 0755);
@@ -156,6 +161,39 @@ TEST(RepairNetns, NeverTheHosts) {
     const auto before = support::shell("nft list ruleset; ip rule; ip addr show dev lo");
     EXPECT_EQ(repair_in_place(broken_pod(), "/proc/self/ns/net", options).outcome, Outcome::failed);
     EXPECT_EQ(support::shell("nft list ruleset; ip rule; ip addr show dev lo"), before);
+  });
+}
+
+TEST(RepairNetns, NorTheHostsWhereTheAgentHasOneOfItsOwn) {
+  ICN_REQUIRE_ROOT();
+  on_host([](Host& host) {
+    const PodNamespace of_the_host("10.9.0.2/24");
+    ASSERT_TRUE(of_the_host.good());
+    host.be_elsewhere(of_the_host);
+    const auto mounted = host.mount(of_the_host, "default");
+    host.add_process("200", of_the_host.path());
+    for (const auto& hint : {std::string(), mounted}) {
+      auto found = find_netns(broken_pod(), hint, host.places);
+      ASSERT_FALSE(found.ok()) << found->path;
+      EXPECT_EQ(found.error().code, Errc::not_found);
+    }
+  });
+}
+
+TEST(RepairNetns, AllOfThePodsAddressesCount) {
+  ICN_REQUIRE_ROOT();
+  on_host([](Host& host) {
+    const PodNamespace ours("10.9.0.2/24", "&& ip addr add fd00:9::2/64 dev eth0 nodad");
+    // one that had the first of them from another network
+    const PodNamespace other("10.9.0.2/24", "&& ip addr add fd00:9::3/64 dev eth0 nodad");
+    ASSERT_TRUE(ours.good() && other.good());
+    host.add_process("200", other.path());
+    host.add_process("300", ours.path());
+    auto pod = broken_pod();
+    pod.ips = {"10.9.0.2", "fd00:9::2"};
+    auto found = find_netns(pod, "", host.places);
+    ASSERT_TRUE(found.ok()) << found.error().message;
+    EXPECT_EQ(id_of(*found), ours.id());
   });
 }
 

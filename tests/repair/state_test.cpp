@@ -24,9 +24,11 @@ State some_state() {
   for (const auto deed :
        {Deed::repaired, Deed::repair_failed, Deed::deleted, Deed::evicted, Deed::labelled})
     state.put(base::cat("uid-", ++i), {"shop", base::cat("web-", i), deed, noon(), i, i});
-  state.budget.owners["rs-1"] = {
-      "ReplicaSet/web", {noon(), noon() + seconds(1)}, 2, noon() + minutes(10)};
-  state.budget.node = {noon(), noon() + seconds(1)};
+  state.budget.owners["rs-1"] = {"ReplicaSet/web",
+                                 {{"uid-1", noon()}, {"uid-2", noon() + seconds(1)}},
+                                 2,
+                                 noon() + minutes(10)};
+  state.budget.node = {{"uid-1", noon()}, {"uid-2", noon() + seconds(1)}};
   return state;
 }
 
@@ -51,8 +53,8 @@ TEST(RepairState, WhatIsWrongIsNamed) {
        {"", "[]", "{", R"({"pods":[]})", R"({"pods":{"u":1}})", R"({"pods":{"u":{"done":"x"}}})",
         R"({"pods":{"u":{"done":"deleted","at":"noon"}}})",
         R"({"pods":{"u":{"done":"deleted","restartCount":"1"}}})",
-        R"({"pods":{"u":{"done":"deleted","name":1}}})", R"({"node":{}})", R"({"node":[1]})",
-        R"({"owners":1})", R"({"owners":{"o":[]}})"}) {
+        R"({"pods":{"u":{"done":"deleted","name":1}}})", R"({"node":[]})", R"({"node":{"u":1}})",
+        R"({"owners":1})", R"({"owners":{"o":[]}})", R"({"owners":{"o":{"pods":[]}}})"}) {
     auto parsed = repair::parse_state(text, "repairs.json");
     ASSERT_FALSE(parsed.ok()) << text;
     EXPECT_THAT(parsed.error().message, HasSubstr("repairs.json")) << text;

@@ -149,6 +149,10 @@ struct ApiServer::Impl {
       if (waits[1].revents != 0) return;
       int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
       if (fd < 0) continue;
+      if (away) {
+        ::close(fd);
+        continue;
+      }
       int no_delay = 1;  // as real API servers do: a header must not wait for the body's turn
       ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof no_delay);
       ++connections;
@@ -268,6 +272,9 @@ struct ApiServer::Impl {
       case Kind::garbage:
         send(std::string("\x00\x01\xff garbage \r\n\r\n", 16));
         return false;
+      case Kind::lose:
+        (void)answer(request);
+        return false;
       case Kind::close_after:
         return true;
     }
@@ -342,6 +349,7 @@ struct ApiServer::Impl {
   std::list<Worker> workers;  // the acceptor's; then the end's
   std::atomic<std::size_t> requests = 0;
   std::atomic<std::size_t> connections = 0;
+  std::atomic<bool> away = false;
 
   std::mutex mutex;  // guards what follows
   std::set<int> open;
@@ -401,6 +409,13 @@ void ApiServer::expire_continue_tokens() { impl_->store.forget_tokens(); }
 std::size_t ApiServer::watches() const { return impl_->watches.count(); }
 std::uint64_t ApiServer::version() const { return impl_->store.version(); }
 
+void ApiServer::set_away(bool away) {
+  impl_->away = away;
+  if (!away) return;
+  std::lock_guard lock(impl_->mutex);
+  for (const int fd : impl_->open) ::shutdown(fd, SHUT_RDWR);
+}
+
 void ApiServer::set_token(const std::string& token) {
   std::lock_guard lock(impl_->mutex);
   impl_->token = token;
@@ -409,6 +424,17 @@ void ApiServer::set_token(const std::string& token) {
 void ApiServer::set_eviction_status(int status) {
   std::lock_guard lock(impl_->mutex);
   impl_->eviction_status = status;
+}
+
+void ApiServer::add_event(const std::string& json) {
+  const auto event = Json::parse(json, nullptr, false);
+  const auto name_space = event.is_object() && event.contains("metadata")
+                              ? text_at(event["metadata"], "namespace")
+                              : "";
+  ApiRequestText request{"POST", cat("/api/v1/namespaces/", name_space, "/events"), "", json};
+  const auto reply = route_events(request, impl_->store, name_space, "");
+  if (name_space.empty() || reply.status != 201)
+    throw std::runtime_error(cat("not an Event to add: ", reply.body));
 }
 
 std::vector<std::string> ApiServer::events() const { return impl_->store.events(); }

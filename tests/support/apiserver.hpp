@@ -37,6 +37,7 @@ struct Fault {
     huge_header,  ///< a header of 64 KiB
     garbage,      ///< bytes that are not HTTP
     close_after,  ///< the ordinary answer, then closed without saying so
+    lose,         ///< it is done, and the connection is closed without an answer
   };
   Kind kind = Kind::status;
   int status = 503;
@@ -91,6 +92,9 @@ class ApiServer {
   void set_token(const std::string& token);
   /// 201 (the pod is removed), 429, or another.
   void set_eviction_status(int status);
+  /// A v1 Event as somebody on the node posts it; it is listed from then on. Throws
+  /// std::runtime_error when it is none, or when there is one of its name.
+  void add_event(const std::string& json);
   [[nodiscard]] std::vector<std::string> events() const;  ///< posted Events, as patched since
   /// Events do not last: a patch of one that was posted before meets 404.
   void forget_events();
@@ -99,6 +103,8 @@ class ApiServer {
   /// What such requests ("METHOD path?query") had as bodies, of the newest 100,000.
   [[nodiscard]] std::vector<std::string> bodies_of(const std::string& request) const;
 
+  /// Out of reach: connections are closed, and new ones before they say anything.
+  void set_away(bool away);
   /// The next `count` requests (not connections) meet this fault. Faults queue up.
   void inject(const Fault& fault, int count = 1);
 

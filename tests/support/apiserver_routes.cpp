@@ -27,29 +27,19 @@ std::string percent_decode(std::string_view text) {
   return out;
 }
 
-ApiReply failure(int status, const std::string& reason, const std::string& message) {
-  return {status, status_object(status, reason, message).dump()};
-}
-
 ApiReply not_found(const std::string& name) {
   return failure(404, "NotFound", cat("pods \"", name, "\" not found"));
-}
-
-std::string member(const Json& object, const char* key) {
-  return object.is_object() && object.contains(key) && object[key].is_string()
-             ? object[key].get<std::string>()
-             : std::string();
 }
 
 /// Why a request that was meant for this uid and version does not apply.
 std::optional<ApiReply> conflict(const Json& wanted, const Json& pod) {
   const auto& metadata = pod["metadata"];
   for (const char* key : {"uid", "resourceVersion"}) {
-    auto value = member(wanted, key);
-    if (!value.empty() && value != member(metadata, key))
+    auto value = text_at(wanted, key);
+    if (!value.empty() && value != text_at(metadata, key))
       return failure(409, "Conflict",
                      cat("Precondition failed: ", key, " in precondition: ", value, ", ", key,
-                         " in object meta: ", member(metadata, key)));
+                         " in object meta: ", text_at(metadata, key)));
   }
   return std::nullopt;
 }
@@ -63,35 +53,16 @@ Json preconditions(const std::string& body) {
   return json.contains("preconditions") ? json["preconditions"] : Json::object();
 }
 
-/// Why the body is no merge patch; nothing when `change` has it.
-std::optional<ApiReply> read_patch(const ApiRequestText& request, Json& change) {
-  if (request.content_type != "application/merge-patch+json")
-    return failure(415, "UnsupportedMediaType",
-                   "the body of the request was in an unknown format - accepted media types "
-                   "include: application/merge-patch+json");
-  change = Json::parse(request.body, nullptr, false);
-  if (!change.is_object()) return failure(400, "BadRequest", "the patch is not an object");
-  return std::nullopt;
-}
-
-ApiReply patch_event(const ApiRequestText& request, Store& store, const std::string& name_space,
-                     const std::string& name) {
-  Json change;
-  if (auto refused = read_patch(request, change)) return *refused;
-  auto event = store.patch_event(name_space, name, change);
-  if (!event) return failure(404, "NotFound", cat("events \"", name, "\" not found"));
-  return {200, *std::move(event)};
-}
-
 ApiReply patch(const ApiRequestText& request, Store& store, Json pod) {
   Json change;
   if (auto refused = read_patch(request, change)) return *refused;
   if (change.contains("metadata"))
     if (auto refused = conflict(change["metadata"], pod)) return *refused;
-  auto name = member(pod["metadata"], "name");
-  auto name_space = member(pod["metadata"], "namespace");
+  auto name = text_at(pod["metadata"], "name");
+  auto name_space = text_at(pod["metadata"], "namespace");
   pod.merge_patch(change);
-  if (member(pod["metadata"], "name") != name || member(pod["metadata"], "namespace") != name_space)
+  if (text_at(pod["metadata"], "name") != name ||
+      text_at(pod["metadata"], "namespace") != name_space)
     return failure(422, "Invalid", "the name of a pod cannot change");
   store.put(std::move(pod));
   return {200, store.find(name_space, name).value_or(Json::object()).dump()};
@@ -99,7 +70,7 @@ ApiReply patch(const ApiRequestText& request, Store& store, Json pod) {
 
 ApiReply remove(const ApiRequestText& request, Store& store, const Json& pod) {
   if (auto refused = conflict(preconditions(request.body), pod)) return *refused;
-  store.remove(member(pod["metadata"], "namespace"), member(pod["metadata"], "name"));
+  store.remove(text_at(pod["metadata"], "namespace"), text_at(pod["metadata"], "name"));
   return {200, pod.dump()};
 }
 
@@ -109,7 +80,7 @@ ApiReply evict(const ApiRequestText& request, Store& store, const Json& pod, int
     return failure(429, "TooManyRequests",
                    "Cannot evict pod as it would violate the pod's disruption budget.");
   if (status != 201) return failure(status, "Injected", "an injected failure");
-  store.remove(member(pod["metadata"], "namespace"), member(pod["metadata"], "name"));
+  store.remove(text_at(pod["metadata"], "namespace"), text_at(pod["metadata"], "name"));
   return {201, Json{{"kind", "Status"}, {"apiVersion", "v1"}, {"status", "Success"}}.dump()};
 }
 
@@ -131,12 +102,9 @@ ApiReply namespaced(const ApiRequestText& request, Store& store,
   // "" api v1 namespaces NS KIND [NAME [SUBRESOURCE]]
   auto name_space = std::string(parts[4]);
   bool post = request.method == "POST";
-  if (parts[5] == "events" && parts.size() == 6 && post) {
-    store.post_event(name_space, request.body);
-    return {201, request.body};
-  }
-  if (parts[5] == "events" && parts.size() == 7 && request.method == "PATCH")
-    return patch_event(request, store, name_space, std::string(parts[6]));
+  if (parts[5] == "events" && parts.size() <= 7)
+    return route_events(request, store, name_space,
+                        parts.size() == 7 ? std::string(parts[6]) : std::string());
   if (parts[5] != "pods") return failure(404, "NotFound", "the server could not find it");
   if (parts.size() == 6 && request.method == "GET") return list(request, store, name_space);
   if (parts.size() < 7) return failure(405, "MethodNotAllowed", "not allowed");
@@ -153,6 +121,20 @@ ApiReply namespaced(const ApiRequestText& request, Store& store,
 }
 
 }  // namespace
+
+ApiReply failure(int status, const std::string& reason, const std::string& message) {
+  return {status, status_object(status, reason, message).dump()};
+}
+
+std::optional<ApiReply> read_patch(const ApiRequestText& request, Json& change) {
+  if (request.content_type != "application/merge-patch+json")
+    return failure(415, "UnsupportedMediaType",
+                   "the body of the request was in an unknown format - accepted media types "
+                   "include: application/merge-patch+json");
+  change = Json::parse(request.body, nullptr, false);
+  if (!change.is_object()) return failure(400, "BadRequest", "the patch is not an object");
+  return std::nullopt;
+}
 
 std::map<std::string, std::string> parse_query(std::string_view target) {
   std::map<std::string, std::string> values;
@@ -180,6 +162,7 @@ ApiReply route(const ApiRequestText& request, Store& store, int eviction_status)
       parts[3] == "namespaces")
     return namespaced(request, store, parts, eviction_status);
   if (path == "/api/v1/pods" && request.method == "GET") return list(request, store, "");
+  if (path == "/api/v1/events") return route_events(request, store, "", "");
   if (request.method == "GET")
     if (auto object = store.object(path)) return {200, std::move(*object)};
   if (path == "/version" && request.method == "GET")

@@ -12,18 +12,18 @@ using base::cat;
 constexpr std::size_t max_history = 100'000;
 constexpr std::size_t max_snapshots = 64;
 
-std::string text_at(const Json& object, const char* key) {
-  if (!object.is_object()) return {};
-  auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::string node_of(const Json& pod) {
   auto spec = pod.find("spec");
   return spec == pod.end() ? std::string() : text_at(*spec, "nodeName");
 }
 
 }  // namespace
+
+std::string text_at(const Json& object, const char* key) {
+  if (!object.is_object()) return {};
+  auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
 
 Json status_object(int code, const std::string& reason, const std::string& message) {
   return {{"kind", "Status"},    {"apiVersion", "v1"}, {"metadata", Json::object()},
@@ -169,39 +169,6 @@ std::optional<std::string> Store::object(std::string_view path) const {
   auto found = objects_.find(path);
   if (found == objects_.end()) return std::nullopt;
   return found->second;
-}
-
-void Store::post_event(const std::string& name_space, std::string event) {
-  auto json = Json::parse(event, nullptr, false);
-  Key key{name_space, ""};
-  if (json.is_object() && json.contains("metadata")) key.second = text_at(json["metadata"], "name");
-  std::lock_guard lock(mutex_);
-  events_.push_back({std::move(key), std::move(event)});
-}
-
-std::optional<std::string> Store::patch_event(const std::string& name_space,
-                                              const std::string& name, const Json& patch) {
-  std::lock_guard lock(mutex_);
-  for (auto& event : events_) {
-    if (name.empty() || event.key != Key(name_space, name)) continue;
-    auto json = Json::parse(event.text);
-    json.merge_patch(patch);
-    event.text = json.dump();
-    return event.text;
-  }
-  return std::nullopt;
-}
-
-void Store::forget_events() {
-  std::lock_guard lock(mutex_);
-  for (auto& event : events_) event.key = {};
-}
-
-std::vector<std::string> Store::events() const {
-  std::lock_guard lock(mutex_);
-  std::vector<std::string> texts;
-  for (const auto& event : events_) texts.push_back(event.text);
-  return texts;
 }
 
 }  // namespace test_support

@@ -68,12 +68,17 @@ class Store {
   void set_object(const std::string& path, std::string json);
   [[nodiscard]] std::optional<std::string> object(std::string_view path) const;
 
-  void post_event(const std::string& name_space, std::string event);
+  /// False when there is one of that name already.
+  bool post_event(const std::string& name_space, std::string event);
   /// The Event after a merge patch; nothing when there is none of that name.
   std::optional<std::string> patch_event(const std::string& name_space, const std::string& name,
                                          const Json& patch);
   void forget_events();
+  /// As they were posted, and patched since; forgotten ones too.
   [[nodiscard]] std::vector<std::string> events() const;
+  /// What a client reads of them, by namespace ("" is all of them) and name; not the
+  /// forgotten ones.
+  [[nodiscard]] std::vector<Json> listed_events(const std::string& name_space) const;
 
   /// Called after each change, without a lock held; set before there are threads.
   std::function<void()> on_change;
@@ -103,6 +108,8 @@ class Store {
   struct Event {
     Key key;  ///< empty once forgotten
     std::string text;
+    std::string created;
+    std::uint64_t version = 0;
   };
   std::vector<Event> events_;
 };
@@ -123,6 +130,18 @@ struct ApiReply {
   int status = 200;
   std::string body;
 };
+
+/// A Status object of the API server.
+ApiReply failure(int status, const std::string& reason, const std::string& message);
+/// A member that is text; "" when there is none.
+std::string text_at(const Json& object, const char* key);
+/// Why the body is no merge patch; nothing when `change` has it.
+std::optional<ApiReply> read_patch(const ApiRequestText& request, Json& change);
+
+/// Requests for Events: of a namespace, or of all of them when it is "". `name` is
+/// "" for the collection.
+ApiReply route_events(const ApiRequestText& request, Store& store, const std::string& name_space,
+                      const std::string& name);
 
 /// Everything but watches.
 ApiReply route(const ApiRequestText& request, Store& store, int eviction_status);
