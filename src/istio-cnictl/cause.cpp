@@ -17,6 +17,8 @@ bool says(const std::string& text, std::initializer_list<std::string_view> words
 
 Cause lookup_failure(const std::string& text) {
   if (says(text, {"no primary network"})) return Cause::gate;
+  // the server's own, or the authority that it is checked with: not our credential
+  if (says(text, {"handshake: certificate of"})) return Cause::api_unreachable;
   if (says(text, {"http 401", "http 403", "unauthorized", "forbidden", "certificate", "credential",
                   "expired", "kubeconfig"}))
     return Cause::credential;

@@ -8,25 +8,22 @@
 #include "install/conf_folder.hpp"
 #include "install/discover.hpp"
 #include "install/record.hpp"
+#include "istio-cnictl/first_line.hpp"
 #include "istio-cnictl/output.hpp"
-#include "istio-cnictl/run_program.hpp"
 
 namespace istio_cnictl {
 namespace {
 
 using base::cat;
-constexpr std::chrono::milliseconds version_wait{2000};
 
 Time time_of(const timespec& when) {
   return Time(std::chrono::seconds(when.tv_sec) + std::chrono::microseconds(when.tv_nsec / 1000));
 }
 
-/// "CNI plugin istio-cni 0.1.0" on the first line.
+/// "CNI plugin istio-cni 0.1.0" is its first line.
 std::string version_of(const std::string& path) {
-  auto text = run_program(path, {}, base::Deadline::after(version_wait));
-  if (!text) return {};
   constexpr std::string_view start = "CNI plugin istio-cni ";
-  const auto line = text->substr(0, text->find('\n'));
+  const auto line = first_line_of(path);
   return line.starts_with(start) ? printable(line.substr(start.size()), 60) : std::string();
 }
 

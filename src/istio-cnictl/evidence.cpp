@@ -71,8 +71,8 @@ class Collector {
     if (view.accepted) add(view.accepted, "API server", "accepted by the kubelet");
     if (const auto first = view.first_start()) {
       add(first, "API server", "first container started");
-      if (auto then = installation_at(*first, facts_); !then.source.empty())
-        add(then.at, then.source, cat("the installation at the pod's start: ", then.text));
+      if (auto then = installation_at_start(facts_); then && !then->source.empty())
+        add(then->at, then->source, cat("the installation at the pod's start: ", then->text));
     }
     for (const auto& one : view.containers) {
       if (one.state != ContainerView::State::waiting || one.reason.empty()) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/strings.hpp"
+#include "base/time.hpp"
 #include "cni/conflist.hpp"
 #include "istio-cnictl/verdict.hpp"
 
@@ -22,24 +23,45 @@ bool says_nothing(const std::string& sentence) {
 
 struct Change {
   Time at{};
-  bool ready = false;
+  bool in_list = false;
   std::string sentence;
   std::string source;
 };
+
+/// An entry that says nothing of the list is an earlier agent's.
+bool in_list(const JournalEntry& entry) {
+  const auto told = entry.field("ISTIO_CNI_IN_LIST");
+  return (told.empty() ? entry.field("ISTIO_CNI_READY") : told) == "1";
+}
 
 std::vector<Change> changes_of(const Facts& facts) {
   std::vector<Change> changes;
   if (facts.readiness)
     for (const auto& entry : *facts.readiness)
-      changes.push_back(
-          {entry.at, entry.field("ISTIO_CNI_READY") == "1", entry.message, "journal"});
+      changes.push_back({entry.at, in_list(entry), entry.message, "journal"});
   if (facts.agent)
     for (const auto& change : facts.agent->changes)
-      changes.push_back({change.at, change.ready, change.sentence, "agent"});
+      changes.push_back({change.at, change.in_list, change.sentence, "agent"});
   std::erase_if(changes, [](const Change& change) { return says_nothing(change.sentence); });
   std::stable_sort(changes.begin(), changes.end(),
                    [](const Change& a, const Change& b) { return a.at < b.at; });
   return changes;
+}
+
+Then known_later(const Change& change) {
+  return {Then::InList::unknown,
+          base::cat("nothing is known of that time; later: ", change.sentence), change.source,
+          change.at};
+}
+
+Then without_changes(Time when, const std::vector<Change>& changes, const Facts& facts) {
+  if (!changes.empty() && changes.front().in_list) return known_later(changes.front());
+  if (facts.disk.written && *facts.disk.written > when && !facts.disk.file.empty())
+    return {Then::InList::unknown,
+            base::cat("nothing is known of that time; ", facts.disk.file,
+                      " was written last after the pod's start"),
+            "disk", facts.disk.written};
+  return {Then::InList::unknown, "nothing is known of that time", "", std::nullopt};
 }
 
 }  // namespace
@@ -48,7 +70,7 @@ std::vector<Add> adds_of(const Facts& facts) {
   std::vector<Add> adds;
   if (facts.journal)
     for (const auto& entry : *facts.journal) {
-      if (entry.field("CNI_COMMAND") != "ADD" || entry.field("DECISION").empty()) continue;
+      if (!is_finished_add(entry)) continue;
       if (!is_this_pod(facts, entry.field("POD_UID"))) continue;
       Add add{entry.at, false, entry.field("DECISION"), 0, entry.message, entry.field("BACKEND"),
               "journal"};
@@ -80,23 +102,45 @@ std::vector<Add> adds_of(const Facts& facts) {
   return adds;
 }
 
-Then installation_at(Time when, const Facts& facts) {
+Then installation_during(Time from, Time to, const Facts& facts) {
+  using InList = Then::InList;
   const auto changes = changes_of(facts);
-  const Change* last = nullptr;
-  for (const auto& change : changes)
-    if (change.at <= when) last = &change;
-  if (last != nullptr) return {last->ready, last->sentence, last->source, last->at};
-  if (!changes.empty() && changes.front().ready)
-    return {
-        std::nullopt,
-        base::cat("nothing is known of that time; ready only later: ", changes.front().sentence),
-        changes.front().source, changes.front().at};
-  if (facts.disk.written && *facts.disk.written > when && !facts.disk.file.empty())
-    return {std::nullopt,
-            base::cat("nothing is known of that time; ", facts.disk.file,
-                      " was written last after the pod's start"),
-            "disk", facts.disk.written};
-  return {std::nullopt, "nothing is known of that time", "", std::nullopt};
+  const Change* speaking = nullptr;
+  bool ever = false;
+  bool always = true;
+  for (const auto& change : changes) {
+    if (change.at > to) break;
+    // what was before is over when the pod begins to start
+    if (change.at <= from) {
+      ever = false;
+      always = true;
+      speaking = nullptr;
+    }
+    ever = ever || change.in_list;
+    if (always) speaking = &change;
+    always = always && change.in_list;
+  }
+  if (speaking == nullptr) return without_changes(from, changes, facts);
+  // the plugin came, or was there and only then spoken of
+  if (always && changes.front().at > from) return known_later(*speaking);
+  const auto in_list = always ? InList::yes : ever ? InList::partly : InList::no;
+  return {in_list, speaking->sentence, speaking->source, speaking->at};
+}
+
+std::optional<Then> installation_at_start(const Facts& facts) {
+  if (!facts.pod) return std::nullopt;
+  const auto& fetched = *facts.pod;
+  auto from = base::parse_rfc3339(fetched.pod.scheduled_at);
+  std::optional<Time> to;
+  if (fetched.view) {
+    if (fetched.view->accepted) from = fetched.view->accepted;
+    to = fetched.view->first_start();
+  }
+  // who failed had started before
+  if (!to && facts.broken) to = base::parse_rfc3339(facts.broken->termination.finished_at);
+  if (!from) from = to;
+  if (!from) return std::nullopt;
+  return installation_during(*from, std::max(*from, to.value_or(facts.now)), facts);
 }
 
 }  // namespace istio_cnictl

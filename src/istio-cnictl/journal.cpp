@@ -16,9 +16,10 @@ namespace {
 using base::cat;
 using base::Error;
 
-constexpr std::array<const char*, 11> wanted_fields{
-    "POD_NAMESPACE", "POD_NAME", "POD_UID",    "CONTAINER_ID",   "NETNS",          "CNI_COMMAND",
-    "DECISION",      "BACKEND",  "ERROR_CODE", "BACKEND_REASON", "ISTIO_CNI_READY"};
+constexpr std::array<const char*, 12> wanted_fields{
+    "POD_NAMESPACE", "POD_NAME",       "POD_UID",         "CONTAINER_ID",
+    "NETNS",         "CNI_COMMAND",    "DECISION",        "BACKEND",
+    "ERROR_CODE",    "BACKEND_REASON", "ISTIO_CNI_READY", "ISTIO_CNI_IN_LIST"};
 constexpr std::size_t field_limit = 8192;
 
 struct Closer {
@@ -66,6 +67,10 @@ class SystemJournal final : public Journal {
     if (!uid.empty()) terms.push_back({cat("POD_UID=", uid)});
     if (!container_id.empty()) terms.push_back({cat("CONTAINER_ID=", container_id)});
     return query(terms, most);
+  }
+
+  base::Result<std::vector<JournalEntry>> adds(std::size_t most) override {
+    return query({{"SYSLOG_IDENTIFIER=istio-cni", "CNI_COMMAND=ADD"}}, most);
   }
 
   base::Result<std::vector<JournalEntry>> readiness(std::size_t most) override {

@@ -29,6 +29,11 @@ struct JournalEntry {
   bool operator==(const JournalEntry&) const = default;
 };
 
+/// The one entry of each ADD that says how it ended.
+inline bool is_finished_add(const JournalEntry& entry) {
+  return entry.field("CNI_COMMAND") == "ADD" && !entry.field("DECISION").empty();
+}
+
 /// What plugin and agent logged, oldest first; only what a process of root
 /// wrote counts, since every user may write entries with any field.
 class Journal {
@@ -42,6 +47,8 @@ class Journal {
                                                          const std::string& uid,
                                                          const std::string& container_id,
                                                          std::size_t most) = 0;
+  /// The last `most` entries of the plugin's ADDs, of any pod.
+  virtual base::Result<std::vector<JournalEntry>> adds(std::size_t most) = 0;
   /// The last `most` changes of the agent's readiness.
   virtual base::Result<std::vector<JournalEntry>> readiness(std::size_t most) = 0;
   /// The last `most` entries of plugin and agent.

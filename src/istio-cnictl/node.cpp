@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "base/percent_encode.hpp"
 #include "base/strings.hpp"
 #include "kube/identity.hpp"
+#include "kube/json_splitter.hpp"
 #include "kube/pod_source.hpp"
 #include "pod/parse.hpp"
 
@@ -31,7 +33,7 @@ base::Result<agent::Connection*> Node::agent() {
   if (!opened) {
     auto error = std::move(opened).error();
     if (error.code == Errc::not_found || error.code == Errc::unavailable)
-      error.message.append(": is istio-cni-node running?");
+      error.message.append(" (is istio-cni-node running?)");
     if (error.sys == EACCES || error.sys == EPERM) error.message.append(" (run this as root)");
     return error;
   }
@@ -119,6 +121,39 @@ base::Result<FetchedPod> Node::api_pod(const PodName& name) {
   auto pod = kube::read_pod(*response, name.name_space, name.name);
   if (!pod) return std::move(pod).error();
   return FetchedPod{*std::move(pod), view_of(response->body), "API server", ""};
+}
+
+base::Result<std::vector<pod::Pod>> Node::api_pods() {
+  constexpr std::string_view what = "GET pods of this node";
+  constexpr int most_pages = 1000;
+  // what a node may list by the node authorizer, and what the agent lists
+  const auto target = cat("/api/v1/pods?limit=100&fieldSelector=spec.nodeName%3D",
+                          base::percent_encode(this->name()));
+  std::vector<pod::Pod> pods;
+  base::Status all_read = base::success();
+  std::string token;
+  for (int page = 0; page < most_pages; ++page) {
+    auto response =
+        get(token.empty() ? target : cat(target, "&continue=", base::percent_encode(token)));
+    if (!response) return std::move(response).error();
+    if (response->status != 200) return kube::http_error(what, *response);
+    kube::JsonSplitter splitter(kube::JsonSplitter::Mode::list, [&](std::string_view item) {
+      auto pod = pod::parse_pod(item);
+      if (pod)
+        pods.push_back(*std::move(pod));
+      else if (all_read)
+        all_read = std::move(pod).error();
+    });
+    auto read = splitter.feed(response->body);
+    if (read) read = splitter.finish();
+    if (read) read = all_read;
+    if (!read) return std::move(read).error().wrap(what);
+    if (splitter.head().kind != "PodList")
+      return Error{Errc::invalid_input, cat(what, ": the answer is no PodList")};
+    token = splitter.head().continue_token;
+    if (token.empty()) return pods;
+  }
+  return Error{Errc::invalid_input, cat(what, ": the list does not end")};
 }
 
 base::Result<std::vector<PodEvent>> Node::events(const PodName& name) {

@@ -45,6 +45,8 @@ class Node {
   // --- the API server, with the agent's credential
 
   base::Result<FetchedPod> api_pod(const PodName& name);
+  /// All of this node.
+  base::Result<std::vector<pod::Pod>> api_pods();
   base::Result<std::vector<PodEvent>> events(const PodName& name);
   /// From the API server, else from the agent; the error is the former's, and
   /// Errc::not_found only when it said so.

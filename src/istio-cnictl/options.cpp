@@ -30,7 +30,7 @@ constexpr std::array<CommandText, 8> commands{{
      "0 ready, 1 not ready"},
     {Command::pods, "pods", "[--verify] [--all]",
      "this node's mesh pods: decision at ADD, backend, repairs",
-     "0 all as they should be, 1 one is not, 3 the agent did not answer"},
+     "0 all as they should be, 1 one is not, 3 it could not be determined"},
     {Command::explain, "explain", "NAMESPACE/POD",
      "why a pod does not start, or is not redirected: one verdict and its evidence",
      "0 nothing is wrong, 1 something is, 3 it could not be determined"},

@@ -2,6 +2,7 @@
 
 #include "base/strings.hpp"
 #include "istio-cnictl/commands.hpp"
+#include "istio-cnictl/json_form.hpp"
 
 namespace istio_cnictl {
 namespace {
@@ -14,6 +15,13 @@ std::optional<std::string> variable(const std::vector<std::string>& environment,
     if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
       return entry.substr(name.size() + 1);
   return std::nullopt;
+}
+
+/// "istio-cnictl: MESSAGE\n": the message.
+std::string_view without_name(std::string_view line) {
+  constexpr std::string_view name = "istio-cnictl: ";
+  if (line.starts_with(name)) line.remove_prefix(name.size());
+  return base::trim(line);
 }
 
 bool wants_color(Color color, bool terminal, const std::vector<std::string>& environment) {
@@ -76,7 +84,13 @@ int run(const std::vector<std::string>& arguments, const std::vector<std::string
             [&environment](const std::string& name) { return variable(environment, name); });
   const Style style(wants_color(options->color, terminal, environment));
   Context context{*options, outcome.loaded, node, style, streams.out, streams.err};
-  return dispatch(context);
+  const auto said_before = streams.err.size();
+  const int status = dispatch(context);
+  // what failed is JSON too
+  if (options->format == Format::json && streams.out.empty() && status != exit_good)
+    streams.out =
+        dump({{"error", without_name(std::string_view(streams.err).substr(said_before))}});
+  return status;
 }
 
 }  // namespace istio_cnictl

@@ -12,10 +12,11 @@
 #include "istio-cnictl/commands.hpp"
 #include "istio-cnictl/expected.hpp"
 #include "istio-cnictl/explain_view.hpp"
+#include "istio-cnictl/first_line.hpp"
 #include "istio-cnictl/json_form.hpp"
+#include "istio-cnictl/pod_list.hpp"
 #include "istio-cnictl/pod_netns.hpp"
 #include "istio-cnictl/redact.hpp"
-#include "istio-cnictl/run_program.hpp"
 #include "istio-cnictl/status_view.hpp"
 #include "istio-cnictl/versions.hpp"
 
@@ -26,7 +27,6 @@ using base::cat;
 
 constexpr std::size_t journal_entries = 5000;
 constexpr std::size_t most_pods = 100;  ///< whose rules are read
-constexpr std::chrono::milliseconds version_wait{3000};
 
 class Bundle {
  public:
@@ -130,28 +130,26 @@ class Bundle {
                     known.runtime.empty() ? "none found" : known.runtime, '\n'));
     const auto program = known.runtime == "CRI-O" ? "crio" : "containerd";
     for (const auto& one : {std::string(program), std::string("systemctl")}) {
-      const auto said = run_program(one, {"--version"}, base::Deadline::after(version_wait));
-      if (said) text.append(cat(one, ": ", said->substr(0, said->find('\n')), '\n'));
+      const auto said = first_line_of(one, {"--version"});
+      if (!said.empty()) text.append(cat(one, ": ", said, '\n'));
     }
     add("versions.txt", text);
   }
 
   void pods() {
-    const auto entries = node_.agent_pods();
-    if (!entries) return add("pods.txt", cat("not to be had: ", entries.error().message, '\n'));
-    Json all = Json::array();
+    const auto list = list_pods(node_);
+    if (!list) return add("pods.txt", cat("not to be had: ", list.error().message, '\n'));
+    add("pods.json", dump(json_of(*list)));
     std::size_t count = 0;
-    for (const auto& entry : *entries) {
-      all.push_back(json_of(entry));
-      if (entry.in_mesh && count++ < most_pods) rules(entry);
-    }
-    add("pods.json", dump(all));
+    for (const auto& row : list->rows)
+      if (row.entry.in_mesh && count++ < most_pods) rules(row);
   }
 
-  void rules(const agent::PodEntry& entry) {
+  void rules(const PodRow& row) {
+    const auto& entry = row.entry;
     const auto file =
         cat("rules/", file_name(entry.name_space), '_', file_name(entry.name), ".txt");
-    const auto pod = node_.agent_lookup({entry.name_space, entry.name});
+    const auto pod = pod_of(node_, row);
     if (!pod) return take(file, pod.error());
     auto netns = PodNetns::find(*pod, entry.add ? entry.add->netns : "", node_.config());
     if (!netns) return take(file, netns.error());

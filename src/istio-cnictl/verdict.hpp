@@ -22,6 +22,7 @@ enum class Finding : std::uint8_t {
   // not good
   not_installed,          ///< the node's plugin is not in place now
   started_before_plugin,  ///< the race
+  not_redirected,         ///< not the race: the plugin was there, and is not known to have run
   skipped_at_start,       ///< was left alone then, and would be redirected now
   plugin_failed,
   rules_missing,
@@ -89,13 +90,23 @@ struct Add {
 /// Of this pod (by uid, where one is known), oldest first.
 std::vector<Add> adds_of(const Facts& facts);
 
-/// Was the plugin installed then? Nothing: nobody knows.
+/// Did the list that the runtime loads name the plugin while the pod started?
+/// A node that is not ready may have it there all the same: without a credential
+/// the plugin runs, and refuses the pod.
 struct Then {
-  std::optional<bool> ready;
-  std::string text;
+  enum class InList : std::uint8_t {
+    unknown,
+    no,
+    partly,  ///< it was put in, or taken out, meanwhile
+    yes,
+  } in_list = InList::unknown;
+  std::string text;  ///< of the state without the plugin, else of the last one
   std::string source;
   std::optional<Time> at;  ///< of the change that says so
 };
-Then installation_at(Time when, const Facts& facts);
+/// The plugin ran, if it did, between these two.
+Then installation_during(Time from, Time to, const Facts& facts);
+/// Of the pod; nothing: it has not started, as far as is known.
+std::optional<Then> installation_at_start(const Facts& facts);
 
 }  // namespace istio_cnictl

@@ -16,6 +16,9 @@ TEST(Cause, ByCode) {
   EXPECT_EQ(classify(11, "gave up after 3 attempts: no route to host"), Cause::api_unreachable);
   EXPECT_EQ(classify(11, "x: HTTP 403 Forbidden: nope"), Cause::credential);
   EXPECT_EQ(classify(11, "the server refuses our client certificate"), Cause::credential);
+  EXPECT_EQ(classify(11, "TLS handshake: certificate of \"10.0.0.1\": certificate has expired"),
+            Cause::api_unreachable)
+      << "the server's";
   EXPECT_EQ(classify(50, "no primary network on this node yet"), Cause::gate);
   EXPECT_EQ(classify(999, "whatever"), Cause::other);
 }

@@ -1,6 +1,8 @@
 // Facts about one pod, good in every respect until a test changes them.
 #pragma once
 
+#include <gmock/gmock.h>
+
 #include <string>
 
 #include "base/time.hpp"
@@ -48,12 +50,14 @@ inline istio_cnictl::JournalEntry journal_add(const std::string& clock, const st
 }
 
 inline istio_cnictl::JournalEntry journal_ready(const std::string& clock, bool ready,
-                                                const std::string& sentence) {
+                                                const std::string& sentence,
+                                                std::optional<bool> in_list = std::nullopt) {
   istio_cnictl::JournalEntry entry;
   entry.at = at(clock);
   entry.identifier = "istio-cni-node";
   entry.message = sentence;
-  entry.fields = {{"ISTIO_CNI_READY", ready ? "1" : "0"}};
+  entry.fields = {{"ISTIO_CNI_READY", ready ? "1" : "0"},
+                  {"ISTIO_CNI_IN_LIST", in_list.value_or(ready) ? "1" : "0"}};
   return entry;
 }
 
@@ -83,7 +87,7 @@ inline agent::Status good_status() {
   status.node_name = "n1";
   status.ready = true;
   status.sentence = "Ready: chained in 10-calico.conflist; 3 pods on this node, 1 in the mesh";
-  status.changes = {{at("08:00:01"), true, status.sentence}};
+  status.changes = {{at("08:00:01"), true, true, status.sentence}};
   status.installation.ready = true;
   status.installation.mode = "chained";
   status.installation.description = "chained in 10-calico.conflist";
@@ -165,6 +169,16 @@ inline void no_rules(Facts& facts) {
   facts.probe.reset();
 }
 
+/// It started at 09:00, and the plugin came at 09:05.
+inline void race(Facts& facts) {
+  forget_add(facts);
+  no_rules(facts);
+  if (facts.agent)
+    facts.agent->changes = {{at("09:05:00"), true, true, "Ready: chained in 10-calico.conflist"}};
+  facts.readiness = std::vector{journal_ready("08:50:00", false, "Not ready: no CNI network yet"),
+                                journal_ready("09:05:00", true, "Ready: chained")};
+}
+
 /// The pod waits for its sandbox: no container has run, nothing to look into.
 inline void not_started(Facts& facts) {
   facts.pod->pod.phase = "Pending";
@@ -173,6 +187,14 @@ inline void not_started(Facts& facts) {
   facts.live.emplace(base::Error{base::Errc::invalid_input, "the pod's status has no IP address"});
   facts.probe.reset();
   forget_add(facts);
+}
+
+/// Evidence of this source with this text in it.
+inline auto evidence(const std::string& source, const std::string& text) {
+  using istio_cnictl::Evidence;
+  return testing::Contains(
+      testing::AllOf(testing::Field(&Evidence::source, source),
+                     testing::Field(&Evidence::text, testing::HasSubstr(text))));
 }
 
 }  // namespace test_support

@@ -98,4 +98,18 @@ TEST(Journal, AnEmptyFolderHasNoEntries) {
   EXPECT_FALSE(istio_cnictl::make_journal("/nonexistent")->all(10).ok());
 }
 
+TEST_F(JournalTest, AddsOfAllPods) {
+  const std::string plugin = "SYSLOG_IDENTIFIER=istio-cni\nCNI_COMMAND=";
+  auto made = journal(entry(1, "MESSAGE=one\nPOD_UID=u-1\nDECISION=redirect\n" + plugin + "ADD") +
+                      entry(2, "MESSAGE=deleted\nPOD_UID=u-1\n" + plugin + "DEL") +
+                      entry(3, "MESSAGE=two\nPOD_UID=u-2\nDECISION=failed\n" + plugin + "ADD") +
+                      entry(4, "MESSAGE=forged\nDECISION=redirect\n" + plugin + "ADD", "1000") +
+                      entry(5, "MESSAGE=a peer's\nCNI_COMMAND=ADD\nSYSLOG_IDENTIFIER=bridge"));
+  auto found = made->adds(100);
+  ASSERT_TRUE(found.ok()) << found.error().message;
+  EXPECT_THAT(*found, ElementsAre(message("one"), message("two")));
+  EXPECT_EQ((*found)[1].field("POD_UID"), "u-2");
+  EXPECT_THAT(*made->adds(1), ElementsAre(message("two")));
+}
+
 }  // namespace

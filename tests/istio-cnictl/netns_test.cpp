@@ -1,95 +1,17 @@
 // The built tool and pods with real network namespaces.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <sys/socket.h>
 
-#include <chrono>
-
-#include "istio-cnictl/tool.hpp"
-#include "support/netns_child.hpp"
-#include "support/pod_namespace.hpp"
+#include "istio-cnictl/tool_netns.hpp"
 
 namespace {
 
+using PodNamespace = test_support::ToolPodNamespace;
+using ToolNetns = test_support::ToolNetnsTest;
 using test_support::json;
 using test_support::pod_json;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-/// With an address that no other has.
-class PodNamespace : public test_support::PodNamespace {
- public:
-  explicit PodNamespace(bool proxy = false) : PodNamespace(next_address(), proxy) {}
-  [[nodiscard]] const std::string& ip() const { return ip_; }
-
- private:
-  PodNamespace(const std::string& ip, bool proxy)
-      : test_support::PodNamespace(ip + "/24", "", [proxy] { return !proxy || listen_as_proxy(); }),
-        ip_(ip) {}
-
-  /// The machine's processes have other pods of these tests at the same time.
-  static std::string next_address() {
-    static int count = 0;
-    const auto pid = ::getpid();
-    return base::cat("10.", 64 + (pid >> 8) % 64, '.', pid & 255, '.', 1 + count++ % 254);
-  }
-  /// As a proxy does, and without SO_REUSEPORT: nobody else may listen there.
-  static bool listen_as_proxy() {
-    for (const int port : {15001, 15006}) {
-      const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-      sockaddr_in any{};
-      any.sin_family = AF_INET;
-      any.sin_port = htons(static_cast<std::uint16_t>(port));
-      if (::bind(fd, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 || ::listen(fd, 16) != 0)
-        return false;
-    }
-    return true;
-  }
-  std::string ip_;
-};
-
-class ToolNetns : public test_support::ToolTest {
- protected:
-  void SetUp() override { ICN_REQUIRE_ROOT(); }
-
-  /// The agent, with one pod in `pod`'s namespace.
-  void with_pod(const PodNamespace& pod, const std::string& extra = "",
-                const json& annotations = {{"sidecar.istio.io/status", "{}"}}) {
-    ASSERT_TRUE(pod.good());
-    server_.add_pod(pod_json("web-1", pod.ip(), annotations).dump());
-    begin(extra);
-    start();
-    wait_for_pods("1 pod on this node");
-  }
-  int add(const PodNamespace& pod, const std::string& backend = "auto") {
-    const json conf{
-        {"cniVersion", "1.0.0"},
-        {"name", "net"},
-        {"type", "istio-cni"},
-        {"cni_agent_run_dir", dir_.path("run")},
-        {"backend", backend},
-        {"timeout_seconds", 5},
-        {"prevResult", {{"cniVersion", "1.0.0"}, {"ips", {{{"address", pod.ip() + "/24"}}}}}}};
-    dir_.write("stdin", conf.dump());
-    const int status = std::system(
-        ("env -i CNI_COMMAND=ADD CNI_CONTAINERID=c0ffee CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin "
-         "CNI_NETNS=" +
-         pod.path() +
-         " CNI_ARGS='IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-1;"
-         "K8S_POD_UID=uid-web-1' " ICN_PLUGIN " <" +
-         dir_.path("stdin") + " >" + dir_.path("add.out") + " 2>" + dir_.path("add.err"))
-            .c_str());
-    // the outcome reaches the agent a moment later
-    for (int i = 0; i < 100; ++i) {
-      if (run("pods -o json").out.find("\"add\"") != std::string::npos) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    return WEXITSTATUS(status);
-  }
-};
 
 TEST_F(ToolNetns, AHealthyPod) {
   const PodNamespace pod;

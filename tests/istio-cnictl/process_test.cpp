@@ -58,10 +58,61 @@ TEST_F(ToolProcess, Pods) {
   EXPECT_THAT(mesh.out, AllOf(HasSubstr("web-1"), Not(HasSubstr("plain-1"))));
   EXPECT_THAT(run("pods --all").out, HasSubstr("plain-1"));
   EXPECT_EQ(run("pods -o json").parsed()["pods"][0]["uid"], "uid-web-1");
-  agent_->stop(SIGTERM);
+  EXPECT_EQ(run("pods -o json").parsed()["agent"], true);
+}
+
+TEST_F(ToolProcess, PodsWithoutTheAgent) {
+  server_.add_pod(pod_json("web-2").dump());
+  server_.add_pod(pod_json("web-1").dump());
+  server_.add_pod(skipped_pod().dump());
+  server_.add_pod(pod_json("far-1", "", {{"sidecar.istio.io/status", "{}"}}, "n2").dump());
+  begin();
   const auto down = run("pods");
-  EXPECT_EQ(down.status, 3);
-  EXPECT_THAT(down.err, HasSubstr("is istio-cni-node running?"));
+  EXPECT_EQ(down.status, 0) << down.err;
+  EXPECT_THAT(down.out, HasSubstr("shop       web-1  Pending  redirect (now)  unknown  -\n"
+                                  "shop       web-2  Pending"));
+  EXPECT_THAT(down.out, Not(testing::AnyOf(HasSubstr("plain-1"), HasSubstr("far-1"))));
+  EXPECT_THAT(down.err, AllOf(HasSubstr("is istio-cni-node running?"),
+                              HasSubstr("What repair waits for is not known")));
+  EXPECT_THAT(run("pods --all").out, HasSubstr("not-injected (now)"));
+  EXPECT_THAT(run("pods --plugin-backend iptables").out, HasSubstr("iptables (now)"));
+  const auto parsed = run("pods -o json").parsed();
+  EXPECT_EQ(parsed["agent"], false);
+  EXPECT_THAT(parsed["agentError"].get<std::string>(), HasSubstr("agent.sock"));
+  EXPECT_EQ(parsed["pods"].size(), 2U);
+  EXPECT_EQ(parsed["pods"][0]["now"]["decision"], "redirect");
+  EXPECT_EQ(parsed["pods"][0]["now"]["backend"], "unknown");
+  EXPECT_FALSE(parsed["pods"][0].contains("add"));
+
+  server_.add_pod(pod_json("bad-1", "",
+                           {{"sidecar.istio.io/status", "{}"},
+                            {"traffic.sidecar.istio.io/includeInboundPorts", "http"}})
+                      .dump());
+  EXPECT_EQ(run("pods").status, 1) << "its ADD can only fail";
+  EXPECT_THAT(run("pods").out, HasSubstr("failed (now)"));
+
+  server_.set_token("another");
+  const auto alone = run("pods");
+  EXPECT_EQ(alone.status, 3);
+  EXPECT_THAT(alone.err, AllOf(HasSubstr("is istio-cni-node running?"), HasSubstr("HTTP 401")));
+  EXPECT_THAT(run("pods -o json").parsed()["error"].get<std::string>(), HasSubstr("HTTP 401"));
+}
+
+TEST_F(ToolProcess, PodsThatTheAgentHasNotReadYetAreNotNone) {
+  server_.add_pod(pod_json("web-1").dump());
+  server_.set_token("another");
+  begin();
+  start();
+  const auto neither = run("pods");
+  EXPECT_EQ(neither.status, 3) << neither.out << neither.err;
+  EXPECT_THAT(neither.err, AllOf(HasSubstr("the agent does not know this node's pods yet"),
+                                 HasSubstr("the API server: "), HasSubstr("HTTP 401")));
+}
+
+TEST_F(ToolProcess, PodsWithoutTheAgentInPages) {
+  for (int i = 0; i < 250; ++i) server_.add_pod(pod_json("web-" + std::to_string(i)).dump());
+  begin();
+  EXPECT_EQ(run("pods -o json").parsed()["pods"].size(), 250U);
 }
 
 TEST_F(ToolProcess, ExplainWithoutNamespaces) {
@@ -153,6 +204,17 @@ TEST_F(ToolProcess, WrongUsageAndABadConfiguration) {
   EXPECT_THAT(ran.err, HasSubstr("bogus"));
 }
 
+TEST_F(ToolProcess, WhatFailsIsJsonToo) {
+  begin();
+  for (const char* command : {"pods", "rules shop/gone-1", "validate shop/gone-1"}) {
+    server_.set_token("another");
+    const auto ran = run(std::string(command) + " -o json");
+    EXPECT_EQ(ran.status, 3) << command;
+    EXPECT_EQ("istio-cnictl: " + ran.parsed()["error"].get<std::string>() + "\n", ran.err)
+        << command;
+  }
+}
+
 TEST_F(ToolProcess, Version) {
   begin();
   start();
@@ -203,6 +265,13 @@ TEST_F(ToolProcess, SupportBundleHasEverythingButSecrets) {
   EXPECT_THAT(files.at("net.d/10-primary.conflist"), HasSubstr("istio-cni"));
   EXPECT_THAT(test_support::AgentProcess::read(dir_.path("kubeconfig")), HasSubstr(token))
       << "it is there to be found";
+  agent_->stop(SIGTERM);
+  ASSERT_EQ(run("support-bundle -o " + bundle).status, 0);
+  const auto down = unpack(bundle);
+  ASSERT_TRUE(down.contains("pods.json")) << "from the API server";
+  EXPECT_THAT(down.at("pods.json"), AllOf(HasSubstr("uid-web-1"), HasSubstr("\"agent\": false")));
+  EXPECT_TRUE(down.contains("rules/shop_web-1.txt"));
+  EXPECT_THAT(down.at("status.txt"), HasSubstr("the agent does not answer"));
   for (const auto& [name, content] : files) {
     EXPECT_THAT(content, Not(HasSubstr(token))) << name;
     EXPECT_THAT(content, Not(HasSubstr("list-secret"))) << name;

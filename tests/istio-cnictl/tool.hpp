@@ -60,8 +60,11 @@ class ToolTest : public testing::Test {
   }
 
   void begin(const std::string& extra = "") {
-    agent_.emplace(ICN_AGENT, dir_.path(), ICN_PLUGIN, dir_.path("kubeconfig"), "n1", extra);
+    begin_without_network(extra);
     dir_.write("net.d/10-primary.conflist", primary);
+  }
+  void begin_without_network(const std::string& extra = "") {
+    agent_.emplace(ICN_AGENT, dir_.path(), ICN_PLUGIN, dir_.path("kubeconfig"), "n1", extra);
   }
   void start() {
     agent_->start();
@@ -70,6 +73,16 @@ class ToolTest : public testing::Test {
   /// The agent has heard of so many pods.
   void wait_for_pods(const std::string& sentence) {
     ASSERT_TRUE(agent_->wait_notified(sentence)) << agent_->log();
+  }
+
+  /// Meanwhile the agent's notifications are read, for which it would wait else.
+  [[nodiscard]] bool eventually(const std::function<bool()>& condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() >= end) return false;
+      (void)agent_->wait_notified("\n(nothing like this is sent)", std::chrono::milliseconds(20));
+    }
+    return true;
   }
 
   [[nodiscard]] Ran run(const std::string& arguments) const {
@@ -81,8 +94,16 @@ class ToolTest : public testing::Test {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, AgentProcess::read(dir_.path("out")),
             AgentProcess::read(dir_.path("err"))};
   }
-  [[nodiscard]] json explain(const std::string& pod) const {
-    return run("explain shop/" + pod + " -o json").parsed();
+  [[nodiscard]] json explain(const std::string& pod, const std::string& more = "") const {
+    return run("explain shop/" + pod + " -o json " + more).parsed();
+  }
+  /// A line of a verdict's evidence, as "SOURCE: TEXT"; "" when none holds `text`.
+  [[nodiscard]] static std::string evidence(const json& verdict, const std::string& text) {
+    for (const auto& line : verdict.at("evidence")) {
+      auto said = line.at("source").get<std::string>() + ": " + line.at("text").get<std::string>();
+      if (said.find(text) != std::string::npos) return said;
+    }
+    return "";
   }
 
   static ApiServerOptions with_token() {

@@ -88,25 +88,72 @@ TEST(StatusView, Json) {
 }
 
 TEST(PodsView, Rows) {
-  PodRow good{good_entry(), std::nullopt};
-  EXPECT_TRUE(is_good(good));
-  PodRow held{good_entry(), std::nullopt};
+  PodRow good;
+  good.entry = good_entry();
+  EXPECT_EQ(condition_of(good), Condition::good);
+  PodRow held = good;
   held.entry.name = "web-2";
   held.entry.add.reset();
   held.entry.held_reason = "owner_budget";
-  EXPECT_FALSE(is_good(held));
-  PodRow failed{good_entry(), std::nullopt};
+  EXPECT_EQ(condition_of(held), Condition::bad);
+  PodRow failed = good;
   failed.entry.add->result = "error";
   failed.entry.add->decision = "failed";
-  EXPECT_FALSE(is_good(failed));
+  EXPECT_EQ(condition_of(failed), Condition::bad);
   EXPECT_EQ(text_of({good, held}, false, Style(false)),
             "NAMESPACE  NAME   PHASE    AT ADD    BACKEND   REPAIR\n"
             "shop       web-1  Running  redirect  nftables  -\n"
             "shop       web-2  Running  -         -         held: owner_budget\n");
-  PodRow bad{good_entry(), RulesState{RulesState::State::bad, "missing"}};
-  EXPECT_FALSE(is_good(bad));
+  PodRow bad = good;
+  bad.rules = RulesState{RulesState::State::bad, "missing"};
+  EXPECT_EQ(condition_of(bad), Condition::bad);
   EXPECT_THAT(text_of({bad}, true, Style(false)), HasSubstr("missing"));
   EXPECT_EQ(json_of(bad.entry)["add"]["netns"], "/run/netns/cni-1");
+}
+
+TEST(PodsView, RulesThatCouldNotBeReadAreNeitherGoodNorBad) {
+  PodRow row;
+  row.entry = good_entry();
+  row.rules = RulesState{RulesState::State::unknown, "only root may look"};
+  EXPECT_EQ(condition_of(row), Condition::unknown);
+  row.entry.held_reason = "owner_budget";
+  EXPECT_EQ(condition_of(row), Condition::bad);
+}
+
+TEST(PodsView, WithoutAnAddWhatWouldBeDecidedNow) {
+  PodRow row;
+  row.entry = good_entry();
+  row.entry.add.reset();
+  row.now = Forecast{DecisionNow{}, "unknown"};
+  EXPECT_EQ(condition_of(row), Condition::good);
+  EXPECT_THAT(text_of({row}, false, Style(false)), HasSubstr("redirect (now)  unknown  -"));
+  row.now->backend = "iptables";
+  EXPECT_THAT(text_of({row}, false, Style(false)), HasSubstr("redirect (now)  iptables (now)"));
+  const auto json = json_of(PodList{{row}, base::Error{base::Errc::not_found, "no socket"}});
+  EXPECT_EQ(json["agent"], false);
+  EXPECT_EQ(json["agentError"], "no socket");
+  EXPECT_EQ(json["pods"][0]["now"]["decision"], "redirect");
+  EXPECT_FALSE(json["pods"][0].contains("add"));
+  row.now->decision = DecisionNow{DecisionNow::Kind::skip, "not-injected", "no annotation"};
+  EXPECT_THAT(text_of({row}, false, Style(false)), HasSubstr("not-injected (now)  -"));
+  row.now->decision = DecisionNow{DecisionNow::Kind::error, "", "annotation x: no port"};
+  EXPECT_EQ(condition_of(row), Condition::bad) << "its ADD can only fail";
+  EXPECT_THAT(text_of({row}, false, Style(false)), HasSubstr("failed (now)"));
+}
+
+TEST(PodsView, TheLastAddOfTheJournal) {
+  const auto entries =
+      std::vector{journal_add("09:00:00", "redirect", "pod redirected", "", "uid-1"),
+                  journal_add("09:00:05", "failed", "cannot look up pod", "11", "uid-2"),
+                  journal_add("09:00:09", "", "a warning on the way", "", "uid-1")};
+  const auto good = last_add(entries, "uid-1");
+  ASSERT_TRUE(good);
+  EXPECT_EQ(good->decision, "redirect");
+  EXPECT_EQ(good->result, "success");
+  EXPECT_EQ(good->at, at("09:00:00"));
+  EXPECT_EQ(last_add(entries, "uid-2")->message, "cannot look up pod");
+  EXPECT_FALSE(last_add(entries, "uid-3"));
+  EXPECT_FALSE(last_add(entries, ""));
 }
 
 TEST(ExplainView, TextAndJson) {
