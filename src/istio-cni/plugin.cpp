@@ -367,13 +367,17 @@ Outcome execute(const cni::Environment& environment, const cni::Netconf& conf,
   return Outcome{};
 }
 
+/// In one piece in the file, where the agent finds the version of what is installed.
+[[gnu::used]] constexpr char introduction[] =
+    "CNI plugin istio-cni " ICN_VERSION "\nCNI protocol versions supported: ";
+
 }  // namespace
 
 Outcome run(const cni::Getenv& getenv, const std::function<base::Result<std::string>()>& read_stdin,
             Edges& edges, logging::Logger& log) {
   const auto parsed = cni::parse_environment(getenv);
   if (parsed.about) {
-    std::string about = "CNI plugin istio-cni " ICN_VERSION "\nCNI protocol versions supported: ";
+    std::string about(introduction);
     for (auto version : cni::supported_versions())
       about.append(cat(version == cni::supported_versions().front() ? "" : ", ", version));
     return Outcome{"", about + "\n", 0};

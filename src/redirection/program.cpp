@@ -68,6 +68,12 @@ base::Status program(Kernel& kernel, const Ruleset& ruleset, cni::BackendChoice 
       (status.error().code == Errc::unsupported || !kernel.probe_nftables())) {
     choice = Choice{&kernel.iptables(), status.error().message, choice->legacy_present};
     status = choice->backend->apply(ruleset);
+    if (!status && status.error().code == Errc::unsupported) {
+      auto lacking = std::move(status).error().wrap(choice->backend->name());
+      // either would do
+      lacking.message = cat(kernel.nftables().name(), ": ", choice->reason, "; ", lacking.message);
+      return lacking;
+    }
   }
   if (!status) return std::move(status).error().wrap(choice->backend->name());
   // what another backend left here would redirect a second time

@@ -328,6 +328,15 @@ TEST_F(Plugin, AutomaticFallsBackWhenAnExpressionIsMissing) {
   EXPECT_EQ(code(outcome), 101) << "a configured backend is not replaced";
 }
 
+TEST_F(Plugin, AKernelWithoutBothIsToldWhatEachLacks) {
+  edges.nft.fail = Error{Errc::unsupported, "kernel has no nf_tables"};
+  edges.ipt.fail = Error{Errc::unsupported, "kernel has no ip_tables"};
+  const auto outcome = run("ADD", conf);
+  EXPECT_EQ(code(outcome), 101);
+  EXPECT_THAT(outcome.out,
+              HasSubstr("nftables: kernel has no nf_tables; iptables: kernel has no ip_tables"));
+}
+
 TEST_F(Plugin, CheckVerifies) {
   EXPECT_EQ(run("ADD", conf).exit_status, 0);
   const auto good = run("CHECK", conf);
