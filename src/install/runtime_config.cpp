@@ -169,6 +169,7 @@ class DepthCheck {
     auto comment = row.find("--- ", mark);
     if (comment == std::string_view::npos) comment = row.find("~~~ ", mark);
     why = comment == std::string_view::npos ? "" : row.substr(comment + 4);
+    if (TOML11_VERSION_MAJOR >= 4) break;  // the first is the mistake, others explain it
   }
   while (problem.ends_with('.')) problem.remove_suffix(1);
   fail(file, line, column,
