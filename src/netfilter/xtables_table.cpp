@@ -22,10 +22,14 @@ using redirect::Family;
 static_assert(XtBlob::hooks == NF_INET_NUMHOOKS);
 static_assert(sizeof(xt_entry_match) == xt_extension_header);
 static_assert(sizeof(xt_entry_target) == xt_extension_header);
-static_assert(inv_in == IPT_INV_VIA_IN && inv_in == IP6T_INV_VIA_IN);
-static_assert(inv_out == IPT_INV_VIA_OUT && inv_out == IP6T_INV_VIA_OUT);
-static_assert(inv_source == IPT_INV_SRCIP && inv_source == IP6T_INV_SRCIP);
-static_assert(inv_destination == IPT_INV_DSTIP && inv_destination == IP6T_INV_DSTIP);
+static_assert(inv_in == IPT_INV_VIA_IN);
+static_assert(inv_in == IP6T_INV_VIA_IN);
+static_assert(inv_out == IPT_INV_VIA_OUT);
+static_assert(inv_out == IP6T_INV_VIA_OUT);
+static_assert(inv_source == IPT_INV_SRCIP);
+static_assert(inv_source == IP6T_INV_SRCIP);
+static_assert(inv_destination == IPT_INV_DSTIP);
+static_assert(inv_destination == IP6T_INV_DSTIP);
 static_assert(inv_proto == XT_INV_PROTO);
 
 constexpr std::array<std::string_view, XtBlob::hooks> hook_names = {
