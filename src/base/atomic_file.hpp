@@ -11,6 +11,9 @@
 
 namespace base {
 
+/// What chmod(2) sets of st_mode.
+inline constexpr mode_t permission_bits = 07777;
+
 struct WriteOptions {
   /// Permission bits of a new file (the umask is not applied); of an existing
   /// one only when `force_mode`.

@@ -19,7 +19,6 @@ constexpr std::string_view temporary_mark = ".icn-";
 constexpr std::size_t random_length = 6;
 constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-constexpr mode_t permission_bits = 07777;
 constexpr const char* label_name = "security.selinux";
 
 /// A link's target, or nullopt where `path` is none.

@@ -18,13 +18,13 @@ Failure wrong_type(std::string_view key, std::string_view expected) {
 }
 
 /// A key's value, or nullptr when it is absent or null.
-const Json* find(const Json& json, std::string_view key) {
+const Json* value_of(const Json& json, std::string_view key) {
   auto at = json.find(std::string(key));
   return at == json.end() || at->is_null() ? nullptr : &*at;
 }
 
 std::optional<Failure> read_string(const Json& json, std::string_view key, std::string& out) {
-  const auto* value = find(json, key);
+  const auto* value = value_of(json, key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_string()) return wrong_type(key, "a string");
   out = value->get<std::string>();
@@ -32,7 +32,7 @@ std::optional<Failure> read_string(const Json& json, std::string_view key, std::
 }
 
 std::optional<Failure> read_bool(const Json& json, std::string_view key, bool& out) {
-  const auto* value = find(json, key);
+  const auto* value = value_of(json, key);
   if (value == nullptr) return std::nullopt;
   if (!value->is_boolean()) return wrong_type(key, "true or false");
   out = value->get<bool>();
@@ -92,7 +92,7 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
   if (conf.kubeconfig.empty()) conf.kubeconfig = conf.run_dir + "/istio-cni-kubeconfig";
   if (auto failure = read_string(json, "pod_namespace", conf.agent_namespace)) return *failure;
 
-  if (const auto* list = find(json, "exclude_namespaces")) {
+  if (const auto* list = value_of(json, "exclude_namespaces")) {
     if (!list->is_array()) return wrong_type("exclude_namespaces", "a list of strings");
     for (const auto& item : *list) {
       if (!item.is_string()) return wrong_type("exclude_namespaces", "a list of strings");
@@ -103,7 +103,7 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
   bool ignored = false;
   for (auto key : {"ambient_enabled", "enable_ambient_detection_retry"})
     if (auto failure = read_bool(json, key, ignored)) return *failure;
-  if (const auto* selectors = find(json, "enablement_selectors");
+  if (const auto* selectors = value_of(json, "enablement_selectors");
       selectors != nullptr && !selectors->is_array())
     return wrong_type("enablement_selectors", "a list");
 
@@ -126,7 +126,7 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
                        "; allowed: auto, nftables, iptables"),
                    ""};
   }
-  if (const auto* timeout = find(json, "timeout_seconds")) {
+  if (const auto* timeout = value_of(json, "timeout_seconds")) {
     if (!timeout->is_number()) return wrong_type("timeout_seconds", "a number");
     const auto seconds = timeout->get<double>();
     if (!(seconds >= 0.001 && seconds <= 600))
@@ -134,7 +134,7 @@ std::variant<Netconf, Failure> parse_netconf(std::string_view text) {
                      "network configuration: timeout_seconds is not between 0.001 and 600", ""};
     conf.timeout = std::chrono::milliseconds(std::llround(seconds * 1000));
   }
-  if (const auto* previous = find(json, "prevResult")) conf.prev_result = *previous;
+  if (const auto* previous = value_of(json, "prevResult")) conf.prev_result = *previous;
   return conf;
 }
 
@@ -149,12 +149,12 @@ Failure bad_result(std::string_view what) {
 /// Lists of objects with one required string each; nothing else is looked at.
 std::optional<Failure> check_list(const Json& result, std::string_view list,
                                   std::string_view required) {
-  const auto* items = find(result, list);
+  const auto* items = value_of(result, list);
   if (items == nullptr) return std::nullopt;
   if (!items->is_array()) return bad_result(cat(".", list, " is not a list"));
   for (const auto& item : *items) {
     if (!item.is_object()) return bad_result(cat(".", list, " has an element that is no object"));
-    const auto* value = find(item, required);
+    const auto* value = value_of(item, required);
     if (value == nullptr || !value->is_string())
       return bad_result(cat(".", list, " has an element without ", required));
   }
@@ -171,7 +171,7 @@ std::variant<std::string, Failure> result_json(const Netconf& conf) {
   Json result = conf.prev_result ? *conf.prev_result : Json::object();
   if (!result.is_object()) return bad_result(" is not an object");
   std::string own_version;
-  if (const auto* value = find(result, "cniVersion")) {
+  if (const auto* value = value_of(result, "cniVersion")) {
     if (!value->is_string()) return bad_result(".cniVersion is not a string");
     own_version = value->get<std::string>();
   }
@@ -188,7 +188,7 @@ std::variant<std::string, Failure> result_json(const Netconf& conf) {
     if (key != "cniVersion") out[key] = value;
 
   if (conf.version < first_list) {
-    if (find(out, "ip4") == nullptr && find(out, "ip6") == nullptr)
+    if (value_of(out, "ip4") == nullptr && value_of(out, "ip6") == nullptr)
       return Failure{Code::internal,
                      "cannot convert the result: no valid IP addresses (cniVersion 0.1.0 and "
                      "0.2.0 need one)",
@@ -197,16 +197,16 @@ std::variant<std::string, Failure> result_json(const Netconf& conf) {
     if (auto failure = check_list(out, "interfaces", "name")) return *failure;
     if (auto failure = check_list(out, "ips", "address")) return *failure;
     if (auto failure = check_list(out, "routes", "dst")) return *failure;
-    if (conf.version < first_without_ip_version && find(out, "ips") != nullptr)
+    if (conf.version < first_without_ip_version && value_of(out, "ips") != nullptr)
       for (auto& ip : out["ips"])
-        if (find(ip, "version") == nullptr)
+        if (value_of(ip, "version") == nullptr)
           ip["version"] = is_v6(ip["address"].get<std::string>()) ? "6" : "4";
   }
-  if (const auto* dns = find(out, "dns"); dns != nullptr && !dns->is_object())
+  if (const auto* dns = value_of(out, "dns"); dns != nullptr && !dns->is_object())
     return bad_result(".dns is not an object");
   if (conf.version < first_without_ip_version) {
-    if (find(out, "dns") == nullptr) out["dns"] = Json::object();
-  } else if (const auto* dns = find(out, "dns"); dns != nullptr && dns->empty()) {
+    if (value_of(out, "dns") == nullptr) out["dns"] = Json::object();
+  } else if (const auto* dns = value_of(out, "dns"); dns != nullptr && dns->empty()) {
     out.erase("dns");
   }
   return out.dump() + "\n";

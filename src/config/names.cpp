@@ -13,10 +13,6 @@ using base::cat;
 using base::quote;
 using base::Status;
 
-base::Error invalid(std::string message) {
-  return {base::Errc::invalid_input, std::move(message), 0};
-}
-
 bool lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
 bool alnum(char c) { return lower_alnum(c) || (c >= 'A' && c <= 'Z'); }
 

@@ -18,10 +18,6 @@ using base::Status;
 constexpr std::size_t max_text = 4096;
 constexpr std::size_t max_run_dir = 90;  // sun_path has 108 bytes, for "/agent.sock" too
 
-base::Error invalid(std::string message) {
-  return {base::Errc::invalid_input, std::move(message), 0};
-}
-
 bool host_name(std::string_view text) {
   return !text.empty() && text.size() <= 253 && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -35,6 +31,10 @@ bool is_ip(int family, std::string_view text) {
 }
 
 }  // namespace
+
+base::Error invalid(std::string message) {
+  return {base::Errc::invalid_input, std::move(message), 0};
+}
 
 base::Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   constexpr std::uint64_t max = 1'000'000;  // far from overflow in any unit

@@ -13,6 +13,9 @@
 
 namespace config {
 
+/// Errc::invalid_input.
+base::Error invalid(std::string message);
+
 /// "30s", "1500ms", "2m" or whole seconds: "30".
 base::Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 std::string print_duration(std::chrono::milliseconds span);

@@ -12,7 +12,6 @@ using base::cat;
 using base::Errc;
 using base::Error;
 
-constexpr mode_t permission_bits = 07777;
 constexpr mode_t readable_and_executable = 0555;
 
 std::string target_in(const std::string& folder) { return cat(folder, "/", cni::plugin_type); }
@@ -115,7 +114,7 @@ base::Status KubeconfigStep::run(const Desired& desired, Store& store, Pass& pas
   if (!desired.kubeconfig) return base::success();
   const auto& path = desired.kubeconfig_path;
   if (good_ && path_ == path && content_ == *desired.kubeconfig && identity_at(path) == good_ &&
-      (good_->mode & permission_bits) == desired.kubeconfig_mode &&
+      (good_->mode & base::permission_bits) == desired.kubeconfig_mode &&
       contains(store.record().kubeconfigs, path))
     return base::success();
   auto record = store.record();

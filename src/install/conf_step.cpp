@@ -13,7 +13,6 @@ namespace {
 
 using base::cat;
 
-constexpr mode_t permission_bits = 07777;
 constexpr std::chrono::milliseconds settling_time{1000};
 
 std::string path_of(const ConfFolder& folder, std::string_view name) {
@@ -166,8 +165,8 @@ base::Result<bool> ConfStep::write(const Desired& desired, const Choice& choice,
   base::WriteOptions options;
   if (choice.action == Action::own) options = {desired.own_file_mode, true};
   if (there != nullptr && there->content == wanted &&
-      (choice.action != Action::own ||
-       (there->identity.mode & permission_bits) == (desired.own_file_mode & permission_bits)))
+      (choice.action != Action::own || (there->identity.mode & base::permission_bits) ==
+                                           (desired.own_file_mode & base::permission_bits)))
     return true;
   const auto path = path_of(folder, choice.file);
   if (there != nullptr && there->unread()) {  // under our own name: nobody's list

@@ -1,12 +1,11 @@
 #include "istio-cni-node/commands.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
 #include <string_view>
 
+#include "base/environment.hpp"
 #include "base/file.hpp"
 #include "base/strings.hpp"
 #include "config/config.hpp"
@@ -38,13 +37,6 @@ int exit_status(const std::vector<config::Problem>& problems) {
   return problems.empty() ? 0 : 1;
 }
 
-std::vector<std::string> environment() {
-  std::vector<std::string> variables;
-  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
-    variables.emplace_back(*variable);
-  return variables;
-}
-
 /// The value of --config FILE or --config=FILE, else the default place.
 std::string config_path(const Arguments& arguments) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -56,7 +48,7 @@ std::string config_path(const Arguments& arguments) {
 
 config::Outcome load(const Arguments& arguments) {
   auto files = config::read_files(config_path(arguments));
-  auto outcome = config::load(files.files, environment(), arguments);
+  auto outcome = config::load(files.files, base::environment_entries(), arguments);
   outcome.problems.insert(outcome.problems.begin(), files.problems.begin(), files.problems.end());
   return outcome;
 }

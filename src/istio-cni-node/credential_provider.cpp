@@ -1,20 +1,15 @@
 #include "istio-cni-node/credential_provider.hpp"
 
-#include <cstdlib>
 #include <optional>
 #include <utility>
+
+#include "base/environment.hpp"
 
 namespace istio_cni_node {
 namespace {
 
 using Reading = base::Result<std::shared_ptr<const kube::Credential>>;
 constexpr std::chrono::seconds reading_timeout{20};  // an exec plugin may be slow
-
-std::optional<std::string> environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr) return std::nullopt;
-  return std::string(value);
-}
 
 bool differs(const Reading& a, const Reading& b) {
   if (a.ok() != b.ok()) return true;
@@ -31,9 +26,9 @@ struct CredentialReader::Impl {
   /// On the worker thread only, as everything above `last`.
   Reading read() {
     if (!source) {
-      auto place = kube::find_credential(configured, root, environment);
+      auto place = kube::find_credential(configured, root, base::environment);
       if (!place) return std::move(place).error();
-      source.emplace(*std::move(place), environment);
+      source.emplace(*std::move(place), base::environment);
     }
     if (rejected_generation != 0) source->rejected(std::exchange(rejected_generation, 0));
     return source->current(base::Deadline::after(reading_timeout));

@@ -31,7 +31,6 @@ using Protocol = asio::generic::stream_protocol;
 using boost::system::error_code;
 using icn_asio::into;
 
-constexpr std::chrono::milliseconds accept_pause{100};
 /// After the last answer the client's remaining bytes are read and dropped for
 /// this long and this far: closing on unread bytes would reset the connection,
 /// and the answer might be lost with it.

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -14,6 +15,9 @@ namespace istio_cni_node {
 /// Non-blocking, close-on-exec, SO_REUSEADDR. host "": see HttpServer.
 base::Result<base::UniqueFd> listen_tcp_socket(const std::string& host, std::uint16_t port);
 std::uint16_t local_port(int fd);
+
+/// Until the next attempt when the process has no descriptor left for a new client.
+inline constexpr std::chrono::milliseconds accept_pause{100};
 
 /// A listening Unix socket, SOCK_STREAM or SOCK_SEQPACKET, and the file that leads to it.
 class UnixListener {

@@ -40,8 +40,6 @@ using Descriptor = asio::posix::stream_descriptor;
 constexpr int backlog = 4096;
 /// Clients accepted before others get their turn.
 constexpr int accept_batch = 32;
-/// When the process has no descriptor left for a new client.
-constexpr std::chrono::milliseconds accept_pause{100};
 
 bool trusted(int fd) {
   ucred peer{};

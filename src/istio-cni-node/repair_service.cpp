@@ -4,11 +4,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <utility>
 
+#include "base/environment.hpp"
 #include "base/strings.hpp"
 #include "log/message_id.hpp"
 #include "repair/api_adapter.hpp"
@@ -19,12 +19,6 @@ namespace {
 
 namespace asio = boost::asio;
 using base::cat;
-
-std::optional<std::string> environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr) return std::nullopt;
-  return value;
-}
 
 /// The state on disk. Written by whoever comes, the newest content only: a write
 /// that was slow never follows a newer one.
@@ -66,7 +60,7 @@ repair::InPlaceOptions in_place_options(const config::Config& config) {
   repair::InPlaceOptions options;
   options.places = repair::places_below(config.host_root);
   options.backend = config.plugin.backend;
-  options.host = redirect::host_input(environment);
+  options.host = redirect::host_input(base::environment);
   options.agent_namespace = config.plugin.agent_namespace;
   options.exclude_namespaces = config.plugin.exclude_namespaces;
   return options;

@@ -2,10 +2,10 @@
 #include <malloc.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <exception>
 #include <limits>
 
+#include "base/environment.hpp"
 #include "base/file.hpp"
 #include "base/strings.hpp"
 #include "istio-cni/plugin.hpp"
@@ -25,12 +25,6 @@ bool write_all(int fd, std::string_view text) {
   return true;
 }
 
-std::optional<std::string> environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr) return std::nullopt;
-  return value;
-}
-
 }  // namespace
 
 int main() {
@@ -47,7 +41,7 @@ int main() {
                  const logging::Fields& fields) { relay.record(micros, level, message, fields); });
     edges = istio_cni::make_edges();
     outcome = istio_cni::run(
-        environment,
+        base::environment,
         [] { return base::read_fd(STDIN_FILENO, "network configuration on stdin", max_stdin); },
         *edges, log);
   } catch (const std::exception& error) {

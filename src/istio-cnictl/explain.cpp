@@ -14,7 +14,7 @@ using base::cat;
 
 constexpr std::size_t most_entries = 200;
 constexpr std::size_t most_changes = 200;
-constexpr std::chrono::milliseconds probe_patience{3000};
+constexpr std::chrono::milliseconds explain_patience{3000};
 
 /// Rules and probe, when the pod is to be redirected and is of this node.
 void look_inside(Node& node, Facts& facts) {
@@ -36,7 +36,7 @@ void look_inside(Node& node, Facts& facts) {
   }
   facts.live.emplace(netns->compare(plan, node.config().plugin.backend));
   if (*facts.live && (*facts.live)->differences.empty())
-    facts.probe.emplace(netns->probe(plan, probe_patience));
+    facts.probe.emplace(netns->probe(plan, explain_patience));
 }
 
 config::RepairMode mode_of(std::string_view text, config::RepairMode otherwise) {

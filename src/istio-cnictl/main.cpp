@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "base/environment.hpp"
 #include "istio-cnictl/commands.hpp"
 
 namespace {
@@ -19,12 +20,9 @@ int main(int argc, char** argv) {
   using namespace istio_cnictl;
   try {
     (void)std::signal(SIGPIPE, SIG_IGN);  // a closed output is an error to report
-    std::vector<std::string> environment;
-    for (char** one = environ; one != nullptr && *one != nullptr; ++one)
-      environment.emplace_back(*one);
     Streams streams;
     const int status = run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc),
-                           environment, ::isatty(STDOUT_FILENO) == 1, streams);
+                           base::environment_entries(), ::isatty(STDOUT_FILENO) == 1, streams);
     (void)print(stderr, streams.err);
     if (print(stdout, streams.out)) return status;
     std::perror("istio-cnictl: standard output");

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <exception>
 
+#include "base/environment.hpp"
 #include "base/strings.hpp"
 #include "istio-iptables/flow.hpp"
 #include "istio-iptables/options.hpp"
@@ -9,15 +10,9 @@
 
 namespace {
 
-std::optional<std::string> environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  if (value == nullptr) return std::nullopt;
-  return value;
-}
-
 int run_command(const std::vector<std::string>& args, logging::Logger& logger) {
   using namespace istio_iptables;
-  auto options = parse_options(args, environment);
+  auto options = parse_options(args, base::environment);
   if (!options) {
     logger.error(options.error().message);
     return exit_failed;

@@ -26,7 +26,7 @@ using redirect::Family;
 using redirect::Ruleset;
 using redirect::Table;
 
-constexpr std::array<Table, 3> all_tables = {Table::mangle, Table::nat, Table::raw};
+constexpr std::array<Table, 3> used_tables = {Table::mangle, Table::nat, Table::raw};
 constexpr std::array<Family, 2> all_families = {Family::v4, Family::v6};
 constexpr std::string_view our_prefix = "ISTIO_";
 /// Against another writer of the same table; each of its commits costs us one.
@@ -215,7 +215,7 @@ base::Result<std::vector<Job>> make_jobs(const Ruleset& ruleset, bool want_rules
     auto existing = existing_xtables(family);
     if (!existing) return std::move(existing).error();
     const bool wanted = want_rules && (family == Family::v4 || ruleset.ipv6);
-    for (Table table : all_tables) {
+    for (Table table : used_tables) {
       Job job{family, table, {}, {}, false};
       job.exists = std::find(existing->begin(), existing->end(), job.name()) != existing->end();
       if (!job.exists && !wanted) continue;

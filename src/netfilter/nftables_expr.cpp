@@ -9,7 +9,6 @@ namespace netfilter {
 
 using base::Overloaded;
 using netlink::Attributes;
-using netlink::Bytes;
 using netlink::MessageBuilder;
 
 namespace {
@@ -253,7 +252,7 @@ void encode(MessageBuilder& builder, const Expr& expr) {
   encode_body(builder, expr);
 }
 
-base::Result<Expr> decode(Bytes list_element) {
+base::Result<Expr> decode(netlink::Bytes list_element) {
   const auto attributes = Attributes::parse(list_element);
   if (!attributes) return attributes.error();
   const auto name = attributes->string(NFTA_EXPR_NAME);
@@ -263,7 +262,7 @@ base::Result<Expr> decode(Bytes list_element) {
   return decode_body(*name, *body);
 }
 
-base::Result<std::vector<Expr>> decode_list(Bytes list) {
+base::Result<std::vector<Expr>> decode_list(netlink::Bytes list) {
   const auto elements = Attributes::parse(list);
   if (!elements) return elements.error();
   std::vector<Expr> exprs;

@@ -1,9 +1,9 @@
 // From a rule to what nft would compile it to.
 #include <endian.h>
+#include <linux/if.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
-#include <net/if.h>
 
 #include <algorithm>
 #include <optional>

@@ -33,8 +33,6 @@ using base::Errc;
 using base::Error;
 using redirect::Family;
 
-constexpr std::uint32_t full_mask = 0xffffffff;
-
 Error invalid(std::string message) { return {Errc::invalid_input, std::move(message)}; }
 
 struct Visible {

@@ -11,6 +11,9 @@
 
 namespace netfilter {
 
+/// A mask that compares, or sets, every bit of a mark.
+inline constexpr std::uint32_t full_mask = 0xffffffff;
+
 /// A match or target at the revision that we write.
 struct XtExtensionId {
   std::string name;

@@ -28,8 +28,6 @@ namespace {
 
 using redirect::Family;
 
-constexpr std::uint32_t full_mask = 0xffffffff;
-
 /// A name from the kernel, safe to print.
 std::string printable(std::string_view text) {
   std::string out(text);

@@ -5,24 +5,24 @@
 namespace pod {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Ordered = nlohmann::ordered_json;
 
-void put(Json& object, const char* key, const std::string& value) {
+void put(Ordered& object, const char* key, const std::string& value) {
   if (!value.empty()) object[key] = value;
 }
 
-void put(Json& object, const char* key, Json part) {
+void put(Ordered& object, const char* key, Ordered part) {
   if (!part.empty()) object[key] = std::move(part);
 }
 
-Json strings(const std::map<std::string, std::string>& values) {
-  auto out = Json::object();
+Ordered strings(const std::map<std::string, std::string>& values) {
+  auto out = Ordered::object();
   for (const auto& [key, value] : values) out[key] = value;
   return out;
 }
 
-Json metadata(const Pod& pod) {
-  auto out = Json::object();
+Ordered metadata(const Pod& pod) {
+  auto out = Ordered::object();
   put(out, "name", pod.name);
   put(out, "namespace", pod.name_space);
   put(out, "uid", pod.uid);
@@ -32,34 +32,34 @@ Json metadata(const Pod& pod) {
   put(out, "labels", strings(pod.labels));
   put(out, "annotations", strings(pod.annotations));
   if (pod.owner) {
-    Json owner{{"controller", true}};
+    Ordered owner{{"controller", true}};
     put(owner, "kind", pod.owner->kind);
     put(owner, "name", pod.owner->name);
     put(owner, "uid", pod.owner->uid);
-    out["ownerReferences"] = Json::array({std::move(owner)});
+    out["ownerReferences"] = Ordered::array({std::move(owner)});
   }
   return out;
 }
 
-Json container_json(const Container& container) {
-  auto out = Json::object();
+Ordered container_json(const Container& container) {
+  auto out = Ordered::object();
   put(out, "name", container.name);
   if (!container.args.empty()) out["args"] = container.args;
-  auto env = Json::array();
+  auto env = Ordered::array();
   for (const auto& [name, value] : container.env)
-    env.push_back(Json{{"name", name}, {"value", value}});
+    env.push_back(Ordered{{"name", name}, {"value", value}});
   put(out, "env", std::move(env));
-  auto security = Json::object();
+  auto security = Ordered::object();
   if (container.run_as_user) security["runAsUser"] = *container.run_as_user;
   if (container.run_as_group) security["runAsGroup"] = *container.run_as_group;
   put(out, "securityContext", std::move(security));
   return out;
 }
 
-Json spec(const Pod& pod) {
-  auto out = Json::object();
-  auto init = Json::array();
-  auto main = Json::array();
+Ordered spec(const Pod& pod) {
+  auto out = Ordered::object();
+  auto init = Ordered::array();
+  auto main = Ordered::array();
   for (const auto& container : pod.containers)
     (container.init ? init : main).push_back(container_json(container));
   put(out, "initContainers", std::move(init));
@@ -71,26 +71,26 @@ Json spec(const Pod& pod) {
   return out;
 }
 
-Json state(const Termination& termination) {
-  Json out{{"exitCode", termination.exit_code}};
+Ordered state(const Termination& termination) {
+  Ordered out{{"exitCode", termination.exit_code}};
   put(out, "reason", termination.reason);
   put(out, "message", termination.message);
   put(out, "finishedAt", termination.finished_at);
-  return Json{{"terminated", std::move(out)}};
+  return Ordered{{"terminated", std::move(out)}};
 }
 
-Json status(const Pod& pod) {
-  auto out = Json::object();
+Ordered status(const Pod& pod) {
+  auto out = Ordered::object();
   put(out, "phase", pod.phase);
-  auto ips = Json::array();
-  for (const auto& ip : pod.ips) ips.push_back(Json{{"ip", ip}});
+  auto ips = Ordered::array();
+  for (const auto& ip : pod.ips) ips.push_back(Ordered{{"ip", ip}});
   put(out, "podIPs", std::move(ips));
   if (!pod.scheduled_at.empty())
-    out["conditions"] = Json::array({Json{
+    out["conditions"] = Ordered::array({Ordered{
         {"type", "PodScheduled"}, {"status", "True"}, {"lastTransitionTime", pod.scheduled_at}}});
-  auto statuses = Json::array();
+  auto statuses = Ordered::array();
   for (const auto& init : pod.init_statuses) {
-    auto item = Json::object();
+    auto item = Ordered::object();
     put(item, "name", init.name);
     if (init.restart_count != 0) item["restartCount"] = init.restart_count;
     if (init.terminated) item["state"] = state(*init.terminated);
@@ -104,11 +104,11 @@ Json status(const Pod& pod) {
 }  // namespace
 
 std::string to_json(const Pod& pod) {
-  auto out = Json::object();
+  auto out = Ordered::object();
   put(out, "metadata", metadata(pod));
   put(out, "spec", spec(pod));
   put(out, "status", status(pod));
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return out.dump(-1, ' ', false, Ordered::error_handler_t::replace);
 }
 
 }  // namespace pod

@@ -32,21 +32,21 @@ struct Wrong {
   std::string what;
 };
 
-const Json& member(const Json& object, const char* key) {
+const Json& field(const Json& object, const char* key) {
   static const Json null;
   const auto found = object.find(key);
   return found == object.end() ? null : *found;
 }
 
-std::string text_of(const Json& object, const char* key) {
-  const auto& value = member(object, key);
+std::string text_field(const Json& object, const char* key) {
+  const auto& value = field(object, key);
   if (value.is_null()) return {};
   if (!value.is_string()) throw Wrong{cat(key, " is not a string")};
   return value.get<std::string>();
 }
 
 int number_of(const Json& object, const char* key, int otherwise) {
-  const auto& value = member(object, key);
+  const auto& value = field(object, key);
   if (value.is_null()) return otherwise;
   if (!value.is_number_integer()) throw Wrong{cat(key, " is not a whole number")};
   return static_cast<int>(std::clamp<std::int64_t>(value.get<std::int64_t>(), 0, INT32_MAX));
@@ -62,7 +62,7 @@ Time time_from(const Json& value, const char* key) {
 
 std::map<std::string, Time> times_of(const Json& object, const char* key) {
   std::map<std::string, Time> times;
-  const auto& value = member(object, key);
+  const auto& value = field(object, key);
   if (value.is_null()) return times;
   if (!value.is_object()) throw Wrong{cat(key, " is not an object")};
   for (const auto& [pod, time] : value.items()) times[pod] = time_from(time, key);
@@ -78,14 +78,14 @@ Json times_json(const std::map<std::string, Time>& times) {
 Record record_of(const Json& value) {
   if (!value.is_object()) throw Wrong{"a pod is not an object"};
   Record record;
-  record.name_space = text_of(value, "namespace");
-  record.name = text_of(value, "name");
-  const auto deed = text_of(value, "done");
+  record.name_space = text_field(value, "namespace");
+  record.name = text_field(value, "name");
+  const auto deed = text_field(value, "done");
   const auto* found =
       std::find_if(deeds.begin(), deeds.end(), [&](const auto& one) { return one.second == deed; });
   if (found == deeds.end()) throw Wrong{cat("done: unknown value ", base::quote(deed))};
   record.deed = found->first;
-  record.at = time_from(member(value, "at"), "at");
+  record.at = time_from(field(value, "at"), "at");
   record.restart_count = number_of(value, "restartCount", 0);
   record.attempts = number_of(value, "attempts", 1);
   return record;
@@ -94,10 +94,10 @@ Record record_of(const Json& value) {
 Budget::Owner owner_of(const Json& value) {
   if (!value.is_object()) throw Wrong{"an owner is not an object"};
   Budget::Owner owner;
-  owner.label = text_of(value, "owner");
+  owner.label = text_field(value, "owner");
   owner.pods = times_of(value, "pods");
   owner.strikes = number_of(value, "strikes", 0);
-  owner.blocked_until = time_from(member(value, "blockedUntil"), "blockedUntil");
+  owner.blocked_until = time_from(field(value, "blockedUntil"), "blockedUntil");
   return owner;
 }
 
@@ -146,12 +146,12 @@ base::Result<State> parse_state(std::string_view json, std::string_view name) {
   try {
     if (!parsed->is_object()) throw Wrong{"not an object"};
     State state;
-    if (const auto& pods = member(*parsed, "pods"); pods.is_object()) {
+    if (const auto& pods = field(*parsed, "pods"); pods.is_object()) {
       for (const auto& [uid, value] : pods.items()) state.put(uid, record_of(value));
     } else if (!pods.is_null()) {
       throw Wrong{"pods is not an object"};
     }
-    if (const auto& owners = member(*parsed, "owners"); owners.is_object()) {
+    if (const auto& owners = field(*parsed, "owners"); owners.is_object()) {
       for (const auto& [uid, value] : owners.items()) state.budget.owners[uid] = owner_of(value);
     } else if (!owners.is_null()) {
       throw Wrong{"owners is not an object"};

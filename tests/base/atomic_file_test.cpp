@@ -33,28 +33,17 @@ using base::Errc;
 using base::remove_file;
 using base::write_atomically;
 using base::Written;
+using test_support::entries;
+using test_support::info;
 using test_support::TempDir;
 using testing::HasSubstr;
 namespace fs = std::filesystem;
-
-struct stat info(const std::string& path) {
-  struct stat out {};
-  EXPECT_EQ(::lstat(path.c_str(), &out), 0) << path;
-  return out;
-}
 
 mode_t mode(const std::string& path) { return info(path).st_mode & 07777U; }
 
 std::string content(const std::string& path) {
   auto text = base::read_file(path, std::size_t{64} << 20);
   return text ? *text : "cannot read: " + text.error().message;
-}
-
-std::vector<std::string> entries(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 /// Nothing of a file has been touched since `before`.

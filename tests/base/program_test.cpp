@@ -5,6 +5,8 @@
 
 #include <chrono>
 
+#include "support/patience.hpp"
+
 namespace {
 
 using base::Errc;
@@ -12,8 +14,8 @@ using base::Program;
 using base::run_program;
 using testing::HasSubstr;
 using namespace std::chrono_literals;
+using test_support::soon;
 
-base::Deadline soon() { return base::Deadline::after(20s); }
 Program shell(const std::string& script) { return {"/bin/sh", {"-c", script}, {}}; }
 
 TEST(ProgramTest, BothStreamsAndTheEnd) {

@@ -31,6 +31,8 @@ using base::Spare;
 using base::update_atomically;
 using base::Updated;
 using base::WriteOptions;
+using test_support::entries;
+using test_support::info;
 using test_support::nameless;
 using test_support::TempDir;
 using testing::ElementsAre;
@@ -40,19 +42,6 @@ static_assert(std::is_nothrow_move_constructible_v<Spare> && std::is_move_assign
 static_assert(!std::is_copy_constructible_v<Spare> && !std::is_copy_assignable_v<Spare>);
 
 constexpr int skip = 77;
-
-struct stat info(const std::string& path) {
-  struct stat out {};
-  EXPECT_EQ(::lstat(path.c_str(), &out), 0) << path;
-  return out;
-}
-
-std::vector<std::string> entries(const std::string& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 class SpareTest : public testing::Test {
  protected:

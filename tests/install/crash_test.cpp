@@ -11,6 +11,7 @@
 
 #include "install/installer.hpp"
 #include "install/node.hpp"
+#include "support/patience.hpp"
 
 namespace {
 
@@ -72,7 +73,7 @@ TEST(CrashTest, KilledAtAThousandMoments) {
   const auto seed = std::random_device{}();
   RecordProperty("seed", std::to_string(seed));
   std::minstd_rand random(seed);
-  std::uniform_int_distribution<int> moment(0, 6000);
+  std::uniform_int_distribution<int> moment(0, test_support::slowness * 6000);
   int with_entry = 0;
   for (int i = 0; i < kills; ++i) {
     const auto child = ::fork();

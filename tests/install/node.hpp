@@ -18,6 +18,9 @@
 
 namespace test_install {
 
+inline constexpr const char* list = "10-calico.conflist";  ///< the primary\'s
+inline constexpr const char* own = "02-istio-cni.conflist";
+
 inline const std::string calico = R"({
   "name": "k8s-pod-network",
   "cniVersion": "0.3.1",

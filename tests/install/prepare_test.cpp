@@ -12,11 +12,10 @@ using install::Installer;
 using test_install::azure;
 using test_install::bridge_conf;
 using test_install::calico;
+using test_install::list;
 using test_install::Node;
+using test_install::own;
 using testing::ElementsAre;
-
-constexpr const char* list = "10-calico.conflist";
-constexpr const char* own = "02-istio-cni.conflist";
 
 /// A spare for what is wanted now is made once; made again, the last one was used.
 class PrepareTest : public testing::Test {

@@ -27,9 +27,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using test_install::calico;
+using test_install::list;
 using test_install::Node;
-
-constexpr const char* list = "10-calico.conflist";
 
 /// The agent's loop, without its patience for peers that fight.
 class Agent {

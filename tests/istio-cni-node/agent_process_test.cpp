@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/spares.hpp"
 #include "support/temp_dir.hpp"
 
@@ -44,7 +45,7 @@ class AgentTest : public testing::Test {
   }
   [[nodiscard]] std::string list() const { return dir_.path("net.d/10-primary.conflist"); }
   static bool eventually(const std::function<bool()>& condition) {
-    for (int i = 0; i < 500; ++i) {
+    for (int i = 0; i < 500 * test_support::slowness; ++i) {
       if (condition()) return true;
       std::this_thread::sleep_for(10ms);
     }

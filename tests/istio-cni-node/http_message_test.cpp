@@ -58,41 +58,45 @@ struct Case {
 std::string post(const std::string& fields, const std::string& body) {
   return "POST /log HTTP/1.1\r\nHost: x\r\n" + fields + "\r\n" + body;
 }
-std::string get(const std::string& fields) { return "GET / HTTP/1.1\r\n" + fields + "\r\n"; }
+std::string with_fields(const std::string& fields) {
+  return "GET / HTTP/1.1\r\n" + fields + "\r\n";
+}
 
 const Case cases[] = {
-    {"a plain request", get("Host: x\r\n"), 0, "GET / ;"},
+    {"a plain request", with_fields("Host: x\r\n"), 0, "GET / ;"},
     {"HEAD is shown as GET", "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 0, "GET /metrics ;"},
     {"the query is cut", "GET /metrics?a=/b HTTP/1.1\r\nHost: x\r\n\r\n", 0, "GET /metrics ;"},
     {"absolute form", "GET http://h:1/readyz?x HTTP/1.1\r\nHost: x\r\n\r\n", 0, "GET /readyz ;"},
     {"absolute form without path", "GET HTTP://h HTTP/1.1\r\nHost: x\r\n\r\n", 0, "GET / ;"},
     {"no path", "GET metrics HTTP/1.1\r\nHost: x\r\n\r\n", 0, "!400"},
     {"asterisk", "GET * HTTP/1.1\r\nHost: x\r\n\r\n", 0, "!400"},
-    {"one empty line before", "\r\n" + get("Host: x\r\n"), 0, "GET / ;"},
-    {"two empty lines before", "\r\n\r\n" + get("Host: x\r\n"), 0, "!400"},
-    {"a continued field", get("Host: x\r\nA: b\r\n c\r\n"), 0, "!400"},
+    {"one empty line before", "\r\n" + with_fields("Host: x\r\n"), 0, "GET / ;"},
+    {"two empty lines before", "\r\n\r\n" + with_fields("Host: x\r\n"), 0, "!400"},
+    {"a continued field", with_fields("Host: x\r\nA: b\r\n c\r\n"), 0, "!400"},
     {"a continued first field", "GET / HTTP/1.1\r\n\tHost: x\r\n\r\n", 0, "!400"},
-    {"a field without colon", get("Host: x\r\nA\r\n"), 0, "!400"},
-    {"pipelined", get("Host: x\r\n") + "HEAD /b HTTP/1.1\r\nHost: x\r\n\r\n", 0, "GET / ;GET /b ;"},
-    {"HTTP/1.0 closes", "GET / HTTP/1.0\r\n\r\n" + get("Host: x\r\n"), 0, "GET / ;close"},
+    {"a field without colon", with_fields("Host: x\r\nA\r\n"), 0, "!400"},
+    {"pipelined", with_fields("Host: x\r\n") + "HEAD /b HTTP/1.1\r\nHost: x\r\n\r\n", 0,
+     "GET / ;GET /b ;"},
+    {"HTTP/1.0 closes", "GET / HTTP/1.0\r\n\r\n" + with_fields("Host: x\r\n"), 0, "GET / ;close"},
     {"HTTP/1.0 that keeps alive", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 0, "GET / ;"},
-    {"Connection: close", get("Host: x\r\nConnection: Close\r\n"), 0, "GET / ;close"},
+    {"Connection: close", with_fields("Host: x\r\nConnection: Close\r\n"), 0, "GET / ;close"},
     {"HTTP/2.0", "GET / HTTP/2.0\r\nHost: x\r\n\r\n", 0, "!505"},
     {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0, "!505"},
     {"TLS hello", std::string("\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", 11), 0, "!400"},
-    {"no Host", get(""), 0, "!400"},
-    {"two Hosts", get("Host: x\r\nHost: x\r\n"), 0, "!400"},
-    {"space before colon", get("Host : x\r\n"), 0, "!400"},
-    {"NUL in a field", get(std::string("Host: x\0y\r\n", 11)), 0, "!400"},
+    {"no Host", with_fields(""), 0, "!400"},
+    {"two Hosts", with_fields("Host: x\r\nHost: x\r\n"), 0, "!400"},
+    {"space before colon", with_fields("Host : x\r\n"), 0, "!400"},
+    {"NUL in a field", with_fields(std::string("Host: x\0y\r\n", 11)), 0, "!400"},
     {"unknown method", "BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 0, "!405"},
     {"DELETE", "DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", 9, "!405"},
     {"POST where no body is taken", post("", ""), 0, "!405"},
     {"body where none is taken", post("Content-Length: 1\r\n", "x"), 0, "!413"},
-    {"GET with a body", get("Host: x\r\nContent-Length: 3\r\n") + "abc", 0, "!413"},
+    {"GET with a body", with_fields("Host: x\r\nContent-Length: 3\r\n") + "abc", 0, "!413"},
     {"chunked body where none is taken",
-     get("Host: x\r\nTransfer-Encoding: chunked\r\n") + "1\r\nx\r\n0\r\n\r\n", 0, "!413"},
-    {"Content-Length 0", get("Host: x\r\nContent-Length: 0\r\n"), 0, "GET / ;"},
-    {"body", post("Content-Length: 3\r\n", "abc") + get("Host: x\r\n"), 3, "POST /log abc;GET / ;"},
+     with_fields("Host: x\r\nTransfer-Encoding: chunked\r\n") + "1\r\nx\r\n0\r\n\r\n", 0, "!413"},
+    {"Content-Length 0", with_fields("Host: x\r\nContent-Length: 0\r\n"), 0, "GET / ;"},
+    {"body", post("Content-Length: 3\r\n", "abc") + with_fields("Host: x\r\n"), 3,
+     "POST /log abc;GET / ;"},
     {"body too long", post("Content-Length: 4\r\n", "abcd"), 3, "!413"},
     {"body far too long", post("Content-Length: 18446744073709551615\r\n", ""), 3, "!413"},
     {"length above 64 bits", post("Content-Length: 18446744073709551616\r\n", ""), 3, "!400"},
@@ -102,10 +106,11 @@ const Case cases[] = {
      "POST /log abc;"},
     {"chunked and empty", post("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), 3, "POST /log ;"},
     {"chunked, empty, with trailer",
-     post("Transfer-Encoding: chunked\r\n", "0\r\nT: v\r\n\r\n") + get("Host: x\r\n"), 3,
+     post("Transfer-Encoding: chunked\r\n", "0\r\nT: v\r\n\r\n") + with_fields("Host: x\r\n"), 3,
      "POST /log ;GET / ;"},
     {"chunked with trailer",
-     post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\nX: y\r\n\r\n") + get("Host: x\r\n"),
+     post("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\nX: y\r\n\r\n") +
+         with_fields("Host: x\r\n"),
      3, "POST /log abc;GET / ;"},
     {"chunked body too long",
      post("Transfer-Encoding: chunked\r\n", "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n"), 3, "!413"},
@@ -123,10 +128,11 @@ const Case cases[] = {
      99, "!501"},
     {"coding and length", post("Transfer-Encoding: x\r\nContent-Length: 2\r\n", "ab"), 99, "!501"},
     {"coding of HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 99, "!400"},
-    {"garbage after a request", get("Host: x\r\n") + "\x01\x02garbage\r\n\r\n" + get("Host: x\r\n"),
-     0, "GET / ;!400"},
-    {"a refused body is no request", post("Content-Length: 60\r\n", get("Host: evil\r\n")), 3,
-     "!413"},
+    {"garbage after a request",
+     with_fields("Host: x\r\n") + "\x01\x02garbage\r\n\r\n" + with_fields("Host: x\r\n"), 0,
+     "GET / ;!400"},
+    {"a refused body is no request", post("Content-Length: 60\r\n", with_fields("Host: evil\r\n")),
+     3, "!413"},
     {"unknown expectation", post("Expect: wonders\r\nContent-Length: 1\r\n", "a"), 3, "!417"},
     {"expectation of HTTP/1.0",
      "POST / HTTP/1.0\r\nExpect: 100-continue\r\n"
@@ -143,7 +149,7 @@ TEST_P(Messages, Whole) {
 }
 
 TEST_P(Messages, AnyPieces) {
-  for (const std::size_t step : {1, 2, 3, 7})
+  for (const std::size_t step : {1U, 2U, 3U, 7U})
     EXPECT_EQ(requests_in(GetParam().bytes, with_body(GetParam().body), step), GetParam().expected)
         << "in pieces of " << step;
 }
@@ -163,12 +169,14 @@ TEST(HttpInput, TargetsAndHeadersAreBounded) {
   EXPECT_EQ(requests_in(target(max + 1), {}), "!414");
   EXPECT_EQ(requests_in(target(100000), {}), "!414");
   EXPECT_EQ(requests_in(target(100000), {}, 100), "!414");
-  EXPECT_EQ(requests_in(get("Host: x\r\nX: " + std::string(8000, 'y') + "\r\n"), {}), "GET / ;");
-  EXPECT_EQ(requests_in(get("Host: x\r\nX: " + std::string(8200, 'y') + "\r\n"), {}), "!431");
+  EXPECT_EQ(requests_in(with_fields("Host: x\r\nX: " + std::string(8000, 'y') + "\r\n"), {}),
+            "GET / ;");
+  EXPECT_EQ(requests_in(with_fields("Host: x\r\nX: " + std::string(8200, 'y') + "\r\n"), {}),
+            "!431");
   std::string many = "Host: x\r\n";
   for (int i = 0; i < 3000; ++i) many.append("A: b\r\n");
-  EXPECT_EQ(requests_in(get(many), {}), "!431");
-  EXPECT_EQ(requests_in(get(many), {}, 10), "!431");
+  EXPECT_EQ(requests_in(with_fields(many), {}), "!431");
+  EXPECT_EQ(requests_in(with_fields(many), {}, 10), "!431");
 }
 
 TEST(HttpInput, ChunkFramingIsBounded) {
@@ -182,7 +190,7 @@ TEST(HttpInput, ChunkFramingIsBounded) {
 }
 
 TEST(HttpInput, BareLineFeedsAreNoLineEnds) {
-  for (const std::size_t step : {1, 3, 1000})
+  for (const std::size_t step : {1U, 3U, 1000U})
     for (const char* bytes :
          {"GET / HTTP/1.1\nHost: x\n\n", "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
           "GET / HTTP/1.1\r\nHost: x\r\n\n", "GET / HTTP/1.1\r\nHost: x\rA: b\r\n\r\n"}) {
@@ -234,7 +242,7 @@ TEST(HttpInput, ARefusalIsFinalAndHasAReason) {
   ASSERT_EQ(input.next(), Next::refused);
   EXPECT_EQ(input.refusal().body, "this method is not allowed\n");
   EXPECT_EQ(input.allowed(), "GET, HEAD");
-  input.append(get("Host: x\r\n"));
+  input.append(with_fields("Host: x\r\n"));
   EXPECT_EQ(input.next(), Next::refused);
   EXPECT_EQ(HttpInput(with_body(1)).allowed(), "GET, HEAD, POST");
 }

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "agent/connection.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -118,7 +119,8 @@ class LookupServerTest : public testing::Test {
   }
   /// Until `holds` does, or 5 s are over.
   bool eventually(const std::function<bool()>& holds) {
-    for (const auto end = Clock::now() + std::chrono::seconds(5); Clock::now() < end;) {
+    for (const auto end = Clock::now() + test_support::slowness * std::chrono::seconds(5);
+         Clock::now() < end;) {
       if (run(holds)) return true;
       std::this_thread::sleep_for(milliseconds(2));
     }
@@ -352,7 +354,7 @@ TEST_F(LookupServerTest, ASilentClientIsClosed) {
 
 TEST_F(LookupServerTest, AClientThatDoesNotReadIsClosed) {
   LookupLimits limits;
-  limits.send = milliseconds(150);
+  limits.send = test_support::slowness * milliseconds(150);
   start(limits);
   const auto lazy = connect();
   const auto question = to_json(agent::Lookup{"shop", "huge", "u"});
@@ -360,10 +362,11 @@ TEST_F(LookupServerTest, AClientThatDoesNotReadIsClosed) {
   const auto begin = Clock::now();
   auto other = open();
   EXPECT_EQ(name_in(ask(other, "web")), "web");
-  EXPECT_LT(Clock::now() - begin, milliseconds(140)) << "nobody waits for the lazy one";
+  EXPECT_LT(Clock::now() - begin, test_support::slowness * milliseconds(140))
+      << "nobody waits for the lazy one";
   EXPECT_TRUE(eventually([&] { return handler.lookups >= 3; }));
   // closed by the server: what was sent before can still be read, then the end
-  std::this_thread::sleep_for(milliseconds(300));
+  std::this_thread::sleep_for(test_support::slowness * milliseconds(300));
   std::vector<char> bytes(agent::max_answer);
   int answers = 0;
   for (;;) {
@@ -463,7 +466,7 @@ TEST_F(LookupServerTest, BurstOfLookups) {
   run([&] { handler.release(); });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(good, count);
-  EXPECT_LT(Clock::now() - begin, std::chrono::seconds(10));
+  EXPECT_LT(Clock::now() - begin, test_support::slowness * std::chrono::seconds(10));
   EXPECT_TRUE(eventually([&] { return handler.told.size() == count; }));
 }
 

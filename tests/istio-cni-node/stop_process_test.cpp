@@ -14,6 +14,7 @@
 
 #include "support/agent_process.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -27,7 +28,7 @@ using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
 // as no serializer would write it
-constexpr const char* primary =
+constexpr const char* oddly_written =
     "{ \"cniVersion\":\"1.0.0\",\n\t\"name\": \"primary\", \"x\": [1.0],\n  \"plugins\": [\n"
     "    { \"type\": \"bridge\" } ]}\n\n";
 constexpr const char* other = R"({"type":"loopback","name":"lo","cniVersion":"1.0.0"})";
@@ -55,7 +56,7 @@ class StopTest : public testing::Test {
     auto config = agent_->read_config();
     config.replace(config.find("install:\n"), 9, "install:\n  on_stop: auto\n");
     agent_->write_config(config);
-    dir_.write("net.d/10-primary.conflist", primary, 0640);
+    dir_.write("net.d/10-primary.conflist", oddly_written, 0640);
     dir_.write("net.d/99-loopback.conf", other);
     before_ = lists();
   }
@@ -81,7 +82,8 @@ class StopTest : public testing::Test {
   void start() {
     agent_->start();
     ASSERT_TRUE(agent_->wait_notified("Ready: chained in 10-primary.conflist"));
-    for (int i = 0; i < 1000 && server_->watches() == 0; ++i) std::this_thread::sleep_for(10ms);
+    for (int i = 0; i < 1000 * test_support::slowness && server_->watches() == 0; ++i)
+      std::this_thread::sleep_for(10ms);
     ASSERT_EQ(server_->watches(), 1U);
     installed_ = lists();
     ASSERT_NE(installed_, before_);
@@ -90,7 +92,7 @@ class StopTest : public testing::Test {
   void stop(std::chrono::milliseconds within = 3s) {
     const auto begin = Clock::now();
     EXPECT_EQ(agent_->stop(SIGTERM), 0);
-    EXPECT_LT(Clock::now() - begin, within);
+    EXPECT_LT(Clock::now() - begin, within * test_support::slowness);
   }
   void expect_stays() const {
     EXPECT_EQ(lists(), installed_);

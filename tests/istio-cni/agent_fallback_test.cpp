@@ -17,6 +17,7 @@
 #include "istio-cni/fake_edges.hpp"
 #include "pod/serialize.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -189,7 +190,7 @@ class AgentFallback : public testing::Test {
     EXPECT_THAT(log_text, HasSubstr("lookup_from=api"));
     EXPECT_THAT(log_text, HasSubstr("decision=redirect"));
     EXPECT_EQ(server.requests(), 1U);
-    EXPECT_LT(took, at_most);
+    EXPECT_LT(took, test_support::slowness * at_most);
   }
 
   static std::string answer(const std::string& uid = "u-1", const std::string& level = "") {
@@ -244,7 +245,7 @@ TEST_F(AgentFallback, TheAgentHangs) {
   const auto outcome = run("ADD", 3);
   EXPECT_EQ(outcome.exit_status, 0) << outcome.out;
   EXPECT_GE(took, milliseconds(950)) << "a third of 3 s";
-  EXPECT_LT(took, milliseconds(2500));
+  EXPECT_LT(took, test_support::slowness * milliseconds(2500));
   EXPECT_EQ(server.requests(), 1U);
   const auto told = agent.told();
   ASSERT_EQ(told.size(), 1U) << "it may hang for that one pod alone";
@@ -256,7 +257,7 @@ TEST_F(AgentFallback, NobodyAnswersWithinTheDeadline) {
   server.inject({test_support::Fault::Kind::hang, 0, {}}, 100);
   const auto outcome = run("ADD", 1);
   EXPECT_EQ(nlohmann::json::parse(outcome.out).at("code"), 11);
-  EXPECT_LT(took, milliseconds(1800)) << "both within one deadline";
+  EXPECT_LT(took, test_support::slowness * milliseconds(1800)) << "both within one deadline";
 }
 
 TEST_F(AgentFallback, TheAgentDies) {
@@ -269,7 +270,7 @@ TEST_F(AgentFallback, TheAgentDies) {
   const auto outcome = run("ADD");
   EXPECT_EQ(outcome.exit_status, 0) << outcome.out;
   EXPECT_EQ(server.requests(), 2U);
-  EXPECT_LT(took, milliseconds(1500));
+  EXPECT_LT(took, test_support::slowness * milliseconds(1500));
   EXPECT_EQ(agent.questions(), 1);
   EXPECT_EQ(agent.told().size(), 1U) << "over a new connection";
 }
@@ -289,14 +290,14 @@ TEST_F(AgentFallback, TheAgentTalksNonsense) {
     EXPECT_THAT(log_text, HasSubstr("no answer from the agent"));
     EXPECT_THAT(log_text, HasSubstr("lookup_from=api"));
     EXPECT_EQ(server.requests(), ++requests) << text.substr(0, 60);
-    EXPECT_LT(took, milliseconds(1500));
+    EXPECT_LT(took, test_support::slowness * milliseconds(1500));
   }
 }
 
 TEST_F(AgentFallback, DelIsToldWithoutAQuestion) {
   FakeAgent agent(socket, Does::hang);
   EXPECT_EQ(run("DEL").exit_status, 0);
-  EXPECT_LT(took, milliseconds(500));
+  EXPECT_LT(took, test_support::slowness * milliseconds(500));
   const auto told = agent.told();
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].command, "DEL");
@@ -312,7 +313,7 @@ TEST_F(AgentFallback, StatusNeedsTheAgentOrAKubeconfig) {
   {
     const FakeAgent agent(socket, Does::hang);
     EXPECT_EQ(run("STATUS", 6, "1.1.0").exit_status, 0) << "agent alone";
-    EXPECT_LT(took, milliseconds(1000));
+    EXPECT_LT(took, test_support::slowness * milliseconds(1000));
   }
   EXPECT_EQ(nlohmann::json::parse(run("STATUS", 6, "1.1.0").out).at("code"), 50)
       << "a stale socket is no agent";

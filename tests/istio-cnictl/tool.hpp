@@ -13,6 +13,7 @@
 
 #include "support/agent_process.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace test_support {
@@ -77,7 +78,8 @@ class ToolTest : public testing::Test {
 
   /// Meanwhile the agent's notifications are read, for which it would wait else.
   [[nodiscard]] bool eventually(const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto end =
+        std::chrono::steady_clock::now() + test_support::slowness * std::chrono::seconds(20);
     while (!condition()) {
       if (std::chrono::steady_clock::now() >= end) return false;
       (void)agent_->wait_notified("\n(nothing like this is sent)", std::chrono::milliseconds(20));

@@ -11,6 +11,7 @@
 #include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "kube/async_support.hpp"
+#include "support/patience.hpp"
 
 namespace {
 
@@ -29,8 +30,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Method = ApiRequest::Method;
 using Answer = base::Result<kube::Response>;
-
-base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(20)); }
+using test_support::soon;
 
 class Api : public testing::Test {
  protected:
@@ -210,7 +210,8 @@ TEST_F(Api, ATricklingBodyEndsAtTheDeadline) {
   }));
   ASSERT_FALSE(answer->ok());
   EXPECT_EQ(answer->error().code, Errc::timeout);
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun,
+            test_support::slowness * std::chrono::seconds(2));
 }
 
 TEST_F(Api, AStaleConnectionIsReplaced) {

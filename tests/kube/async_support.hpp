@@ -12,6 +12,7 @@
 
 #include "kube/api.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 
 namespace test_support {
 
@@ -68,7 +69,8 @@ class FakeProvider : public kube::CredentialProvider {
 
 /// Runs the loop until `done`; false when that takes too long.
 inline bool run_until(boost::asio::io_context& io, const std::function<bool()>& done,
-                      std::chrono::milliseconds limit = std::chrono::seconds(10)) {
+                      std::chrono::milliseconds limit = test_support::slowness *
+                                                        std::chrono::seconds(10)) {
   auto deadline = base::Deadline::after(limit);
   while (!done()) {
     if (deadline.passed()) return false;

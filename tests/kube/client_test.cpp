@@ -14,6 +14,7 @@
 #include "kube/kubeconfig.hpp"
 #include "kube/pod_source.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -22,10 +23,10 @@ using base::Errc;
 using test_support::ApiServer;
 using test_support::ApiServerOptions;
 using test_support::Fault;
+using test_support::soon;
 using testing::AllOf;
 using testing::HasSubstr;
 
-base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(20)); }
 base::Deadline shortly() { return base::Deadline::after(std::chrono::milliseconds(300)); }
 
 kube::ClientConfig config_of(const ApiServer& server, const std::string& host = "127.0.0.1") {

@@ -19,6 +19,7 @@
 #include "kube/identity.hpp"
 #include "kube/kubeconfig.hpp"
 #include "support/certificates.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
@@ -31,6 +32,7 @@ using kube::CredentialSource;
 using std::chrono::system_clock;
 using test_support::base64_encode;
 using test_support::KeyPair;
+using test_support::soon;
 using test_support::TempDir;
 using testing::AllOf;
 using testing::HasSubstr;
@@ -46,8 +48,6 @@ std::function<std::optional<std::string>(const std::string&)> environment(
     return found->second;
   };
 }
-
-base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(10)); }
 
 /// A self-signed client certificate that ends `lifetime` seconds from now.
 KeyPair certificate(const std::string& common_name, const std::vector<std::string>& organizations,

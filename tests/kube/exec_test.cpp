@@ -8,17 +8,17 @@
 
 #include "base/file.hpp"
 #include "kube/kubeconfig.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace {
 
 using base::Errc;
+using test_support::soon;
 using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* v1 = "client.authentication.k8s.io/v1";
-
-base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(20)); }
 
 std::string answer(const std::string& status) {
   return R"({"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","status":{)" +

@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 
 namespace {
 
@@ -14,11 +15,10 @@ using base::Error;
 using std::chrono::milliseconds;
 using test_support::ApiServer;
 using test_support::Fault;
+using test_support::soon;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-base::Deadline soon() { return base::Deadline::after(std::chrono::seconds(20)); }
 
 pod::Pod pod_with(const std::string& uid) {
   pod::Pod pod;

@@ -14,6 +14,7 @@
 #include "base/fd.hpp"
 #include "base/strings.hpp"
 #include "kube/async_support.hpp"
+#include "support/patience.hpp"
 
 namespace {
 
@@ -372,7 +373,7 @@ TEST_F(Watch, AHalfOpenConnectionIsGivenUp) {
   server.add_pod(pod_json("a"));
   auto begun = std::chrono::steady_clock::now();
   ASSERT_TRUE(wait([&] { return seen_.pods.size() == 1; }));
-  EXPECT_LT(std::chrono::steady_clock::now() - begun, seconds(2));
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, test_support::slowness * seconds(2));
   EXPECT_EQ(std::count(seen_.phases.begin(), seen_.phases.end(), Phase::waiting), 0);
   EXPECT_EQ(seen_.lists, 1);
 }
@@ -418,7 +419,8 @@ TEST_F(Watch, TheBackoffGrowsToItsCapAndIsReset) {
   auto restarted = std::chrono::steady_clock::now();
   server.disturb_watches(WatchFault::drop);
   ASSERT_TRUE(wait([&] { return watch_lines(server).size() == 2 && watching(); }));
-  EXPECT_LT(std::chrono::steady_clock::now() - restarted, milliseconds(50)) << "reset by health";
+  EXPECT_LT(std::chrono::steady_clock::now() - restarted, test_support::slowness * milliseconds(50))
+      << "reset by health";
 }
 
 TEST_F(Watch, ATokenRotatedBetweenConnections) {
@@ -593,9 +595,9 @@ TEST_F(Watch, ALargeListNeedsLittleMemory) {
   };
   load(2);
   [[maybe_unused]] auto before = peak_resident_kib();
-  load(500);
+  load(500 / test_support::slowness);
 // sanitizers keep what was freed
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef ICN_SANITIZED
   EXPECT_LT(peak_resident_kib() - before, 1024U) << "for a list of 32 MB";
 #endif
 }

@@ -15,6 +15,7 @@
 #include "base/time.hpp"
 #include "support/agent_process.hpp"
 #include "support/apiserver.hpp"
+#include "support/patience.hpp"
 #include "support/temp_dir.hpp"
 
 namespace test_support {
@@ -110,7 +111,8 @@ class MeshNode {
   }
 
   bool eventually(const std::function<bool()>& condition,
-                  std::chrono::milliseconds limit = std::chrono::seconds(20)) const {
+                  std::chrono::milliseconds limit = test_support::slowness *
+                                                    std::chrono::seconds(20)) const {
     const auto end = std::chrono::steady_clock::now() + limit;
     for (;;) {
       if (condition()) return true;

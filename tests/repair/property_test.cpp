@@ -249,7 +249,7 @@ TEST(RepairProperty, ExactlyTheBrokenOnesAreActedOn) {
           ASSERT_TRUE(world.jobs.jobs.empty());
           ASSERT_EQ(world.api.calls[0].target.uid, uid);
           ASSERT_EQ(world.api.calls[0].target.resource_version,
-                    pod.at("metadata").at("resourceVersion"));
+                    pod.at("metadata").at("resourceVersion").get<std::string>());
           done = world.api.calls[0].what;
           world.api.answer();
         } else if (!world.jobs.jobs.empty()) {
@@ -302,7 +302,7 @@ TEST(RepairProperty, WhateverHappensInWhateverOrder) {
         ++actions;
         ASSERT_TRUE(told.contains(uid)) << "nobody spoke of it";
         const auto& pod = told.at(uid);
-        ASSERT_EQ(version, pod.at("metadata").at("resourceVersion"));
+        ASSERT_EQ(version, pod.at("metadata").at("resourceVersion").get<std::string>());
         ASSERT_TRUE(is_broken(pod, wanted)) << pod.dump(1);
         ASSERT_TRUE(under_way.insert(uid).second) << "two at a time about one pod";
       };

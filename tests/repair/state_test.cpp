@@ -22,8 +22,10 @@ State some_state() {
   State state;
   int i = 0;
   for (const auto deed :
-       {Deed::repaired, Deed::repair_failed, Deed::deleted, Deed::evicted, Deed::labelled})
-    state.put(base::cat("uid-", ++i), {"shop", base::cat("web-", i), deed, noon(), i, i});
+       {Deed::repaired, Deed::repair_failed, Deed::deleted, Deed::evicted, Deed::labelled}) {
+    ++i;
+    state.put(base::cat("uid-", i), {"shop", base::cat("web-", i), deed, noon(), i, i});
+  }
   state.budget.owners["rs-1"] = {"ReplicaSet/web",
                                  {{"uid-1", noon()}, {"uid-2", noon() + seconds(1)}},
                                  2,

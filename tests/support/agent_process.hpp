@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "support/patience.hpp"
+
 namespace test_support {
 
 /// A TCP port of the loopback that nobody listens on now.
@@ -95,7 +97,7 @@ class AgentProcess {
 
   /// Reads notifications until one holds `text`; false after `timeout`.
   bool wait_notified(const std::string& text,
-                     std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+                     std::chrono::milliseconds timeout = slowness * std::chrono::seconds(10)) {
     const auto end = Clock::now() + timeout;
     for (;;) {
       const auto left =

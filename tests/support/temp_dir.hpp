@@ -1,16 +1,34 @@
-// A folder for one test, removed with everything in it at the end.
+// A folder for one test, removed with everything in it at the end, and looks into folders.
 #pragma once
 
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace test_support {
+
+/// Of a symbolic link itself.
+inline struct stat info(const std::string& path) {
+  struct stat out {};
+  if (::lstat(path.c_str(), &out) != 0) throw std::runtime_error("no file " + path);
+  return out;
+}
+
+/// The names in a folder, sorted.
+inline std::vector<std::string> entries(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 class TempDir {
  public:
