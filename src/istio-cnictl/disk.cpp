@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include "base/atomic_file.hpp"
 #include "base/rooted.hpp"
 #include "base/strings.hpp"
 #include "cni/conflist.hpp"
@@ -95,7 +96,7 @@ DiskState read_disk(const config::Config& config) {
   struct stat info {};
   if (::stat(disk.kubeconfig.c_str(), &info) == 0) {
     disk.kubeconfig_present = true;
-    disk.kubeconfig_mode = info.st_mode & 07777U;
+    disk.kubeconfig_mode = info.st_mode & base::permission_bits;
   }
   install::Store store(config.state_dir);
   std::string damage;

@@ -902,7 +902,7 @@ TEST_F(InstallerTest, UninstallUndoesExactlyWhatWasDone) {
   EXPECT_EQ(Node::mode(node_.conf_dir() + "/10-calico.conflist"), 0640U);
   EXPECT_FALSE(std::filesystem::exists(node_.plugin()));
   EXPECT_FALSE(std::filesystem::exists(node_.desired.kubeconfig_path));
-  EXPECT_THAT(Node::names(node_.state_dir()), IsEmpty());
+  EXPECT_THAT(test_support::entries(node_.state_dir()), IsEmpty());
   result = uninstall();
   EXPECT_THAT(result.failures, IsEmpty());
   EXPECT_THAT(result.done, IsEmpty());
@@ -970,7 +970,7 @@ TEST_F(InstallerTest, WhatAnotherAgentHasTakenOverStays) {
   EXPECT_TRUE(std::filesystem::exists(node_.plugin()));
   EXPECT_TRUE(std::filesystem::exists(node_.desired.kubeconfig_path));
   EXPECT_EQ(node_.conf("10-calico.conflist"), list);
-  EXPECT_THAT(Node::names(node_.state_dir()), IsEmpty());
+  EXPECT_THAT(test_support::entries(node_.state_dir()), IsEmpty());
   result = uninstall();
   EXPECT_THAT(result.done, IsEmpty());
 }
@@ -998,7 +998,7 @@ TEST_F(InstallerTest, UninstallGoesOnAfterAFailure) {
   std::filesystem::remove(node_.desired.kubeconfig_path);
   result = uninstall();
   EXPECT_THAT(result.failures, IsEmpty());
-  EXPECT_THAT(Node::names(node_.state_dir()), IsEmpty());
+  EXPECT_THAT(test_support::entries(node_.state_dir()), IsEmpty());
 }
 
 TEST_F(InstallerTest, WithoutARecordThereIsNothingToUndo) {

@@ -18,7 +18,7 @@
 
 namespace test_install {
 
-inline constexpr const char* list = "10-calico.conflist";  ///< the primary\'s
+inline constexpr const char* list = "10-calico.conflist";  ///< the primary's
 inline constexpr const char* own = "02-istio-cni.conflist";
 
 inline const std::string calico = R"({
@@ -99,18 +99,11 @@ class Node {
   [[nodiscard]] bool has(const std::string& name) const {
     return std::filesystem::exists(conf_dir() + "/" + name);
   }
-  [[nodiscard]] std::vector<std::string> confs() const { return names(conf_dir()); }
+  [[nodiscard]] std::vector<std::string> confs() const { return test_support::entries(conf_dir()); }
 
   static std::string read(const std::string& path) {
     std::ifstream in(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(in), {}};
-  }
-  static std::vector<std::string> names(const std::string& folder) {
-    std::vector<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(folder))
-      out.push_back(entry.path().filename());
-    std::sort(out.begin(), out.end());
-    return out;
   }
   static mode_t mode(const std::string& path) {
     struct stat info {};
